@@ -1,0 +1,133 @@
+"""The command line: parameters only. What a command does is in the module named in its body, loaded then."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tasklift.errors import TaskliftError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Prompt, fine-tune or layer? Tasklift answers with evidence, on your rows.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+data_app = typer.Typer(help="Rows: import and check them.", no_args_is_help=True)
+models_app = typer.Typer(help="Weights of the local models.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+app.add_typer(models_app, name="models")
+
+ProjectOption = Annotated[Path, typer.Option("--project", "-p", help="Project folder (with tasklift.toml).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object; progress goes to standard error.")]
+ModelOption = Annotated[str | None, typer.Option("--model", help="URL of an OpenAI-compatible endpoint, with #model-name, or `local`.")]
+TaskArgument = Annotated[str | None, typer.Argument(help="Task name; may be left out where there is one.")]
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="New or empty folder.")],
+    name: Annotated[str, typer.Option(help="Name of the first task.")] = "triage",
+) -> None:
+    """Write a small project that runs: one task with a few rows to replace by yours."""
+    _run("project:init", folder=folder, name=name)
+
+
+@app.command()
+def check(project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
+    """Read every file of a project and point at what is wrong: file, key, line."""
+    _run("project:check", folder=project, as_json=as_json)
+
+
+@app.command()
+def evaluate(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    strategies: Annotated[str | None, typer.Option(help="Comma-separated names; the task's own list without it.")] = None,
+    model: ModelOption = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="At most this many test rows, stratified by label.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run every strategy on the same test rows; print intervals, cost and a decision where economics are given."""
+    _run("evaluate:evaluate", task=task, folder=project, strategies=strategies, model=model, rows=rows, as_json=as_json)
+
+
+@app.command()
+def decide(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    economics: Annotated[Path | None, typer.Option(help="economics.toml; the task's own without it.")] = None,
+    evaluation: Annotated[str | None, typer.Option(help="Evaluation id; the newest of the task without it.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decide on a stored evaluation under given economics: no model is called."""
+    _run("evaluate:decide", task=task, folder=project, economics=economics, evaluation=evaluation, as_json=as_json)
+
+
+@app.command()
+def demo(
+    model: ModelOption = None,
+    light: Annotated[bool, typer.Option("--light", help="Only what runs without torch.")] = False,
+    rows: Annotated[int | None, typer.Option(min=50, help="At most this many test rows.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where results are kept.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The main job on a shipped task: every strategy, the same rows, three economics, three decisions."""
+    _run("demo:demo", model=model, light=light, rows=rows, folder=folder, as_json=as_json)
+
+
+@data_app.command("import")
+def data_import(
+    file: Annotated[Path, typer.Argument(help="A .jsonl or .csv file.")],
+    task: Annotated[str | None, typer.Option(help="Task name; may be left out where there is one.")] = None,
+    project: ProjectOption = Path(),
+    field: Annotated[list[str] | None, typer.Option(help="target=COLUMN, such as text=message or slice.channel=via.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a file against the task and write it into the project in the pinned row format."""
+    _run("data:import_rows", file=file, task=task, folder=project, mapping=field or [], as_json=as_json)
+
+
+@models_app.command("pull")
+def models_pull(
+    all_models: Annotated[bool, typer.Option("--all", help="Every model, and convert what needs converting.")] = False,
+    name: Annotated[str | None, typer.Argument(help="One model.")] = None,
+) -> None:
+    """Fetch the local model's weights into the cache, checked by SHA-256; nothing is done twice."""
+    _run("models:pull", name=None if all_models else name)
+
+
+@models_app.command("list")
+def models_list(as_json: JsonOption = False) -> None:
+    """What is there, how large, where from, under which licence."""
+    _run("models:list_models", as_json=as_json)
+
+
+def main() -> None:
+    """Entry point: errors that users can mend are one line and exit code 2."""
+    try:
+        app()
+    except TaskliftError as error:
+        print(f"tasklift: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    except KeyboardInterrupt:
+        print("tasklift: stopped; run the same command again to go on", file=sys.stderr)
+        # Worker threads may be deep in numeric code: leave without waiting for them.
+        sys.stderr.flush()
+        os._exit(EXIT_INTERRUPTED)
+
+
+def _run(where: str, **parameters: Any) -> None:
+    module, _, function = where.partition(":")
+    code = getattr(importlib.import_module(f"tasklift.cli.{module}"), function)(**parameters)
+    if code:
+        raise typer.Exit(code)

@@ -1,0 +1,71 @@
+"""Text to vectors: the embedders, and a cache by content around each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasklift import registry
+from tasklift.cache import ContentCache, open_cache
+
+Vectors = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors.
+
+    Attributes:
+        name: registry name.
+        snapshot: hash of the weights and of how they are used; enters fingerprints and cache keys.
+        dimensions: length of a vector.
+    """
+
+    name: str
+    snapshot: str
+    dimensions: int
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """[n] texts -> [n, dimensions], each row of length 1 (0 for a text without known words)."""
+        ...
+
+
+class CachedEmbedder:
+    """An embedder that computes each text once. Keys are hashes: the cache holds no text."""
+
+    def __init__(self, inner: Embedder, cache: ContentCache) -> None:
+        self.inner, self._cache = inner, cache
+        self.name, self.snapshot, self.dimensions = inner.name, inner.snapshot, inner.dimensions
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """[n] texts -> [n, dimensions]."""
+        keys = [hashlib.sha256(f"{self.snapshot}\x1f{text}".encode()).hexdigest() for text in texts]
+        found = self._cache.get_many(keys)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        if missing:
+            vectors = self.inner.encode(list(missing.values())).astype(np.float32)
+            fresh = {key: vector.tobytes() for key, vector in zip(missing, vectors, strict=True)}
+            self._cache.put_many(fresh)
+            found = {**found, **fresh}
+        blob = b"".join(found[key] for key in keys)
+        return np.frombuffer(blob, dtype=np.float32).reshape(len(keys), self.dimensions)
+
+
+def open_embedder(name: str) -> CachedEmbedder:
+    """The embedder called `name`, loaded once in a process, with the current project's cache.
+
+    Raises:
+        ConfigError: no such embedder.
+        MissingDependencyError: its extra is not installed.
+    """
+    return CachedEmbedder(_load(name), open_cache("embeddings"))
+
+
+@lru_cache(maxsize=4)
+def _load(name: str) -> Embedder:
+    embedder: Embedder = registry.load("embedder", name)()
+    return embedder

@@ -1,0 +1,31 @@
+"""256-dimensional static word embeddings (wordllama): no torch, thousands of texts a second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import wordllama
+from numpy.typing import NDArray
+
+VERSION = "1"
+
+
+class StaticEmbedder:
+    """Mean of static word vectors. The weights travel inside the installed package."""
+
+    name = "static"
+    dimensions = 256
+
+    def __init__(self) -> None:
+        # The bundled tokenizer is only found when its own folder is named as the cache.
+        folder = Path(wordllama.__file__).parent
+        self._model = wordllama.WordLlama.load(dim=self.dimensions, cache_dir=folder, disable_download=True)
+        self.snapshot = f"wordllama-{wordllama.__version__}-{self.dimensions}-v{VERSION}"
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """[n] texts -> [n, 256], unit length."""
+        vectors = np.asarray(self._model.embed(list(texts)), dtype=np.float32)
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors / np.maximum(length, 1e-12)

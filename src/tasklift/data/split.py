@@ -1,0 +1,104 @@
+"""Cutting a dataset in two: by label, by group or by time, the same way for the same seed."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Literal
+
+from tasklift.dataset import Dataset, Example, text_key
+from tasklift.errors import DataError
+
+
+def split_dataset(
+    data: Dataset, share: float, by: Literal["label", "group", "time"] = "label", seed: int = 0
+) -> tuple[Dataset, Dataset]:
+    """Cut into two parts, the first with about `share` of the rows. Equal texts never part.
+
+    Args:
+        by: `label` keeps the mix of labels; `group` keeps groups whole (rows without a group are
+            groups of one); `time` gives the earlier rows to the first part.
+        seed: decides which rows; the same seed and rows give the same cut. Unused for `time`.
+
+    Raises:
+        DataError: the share is not between 0 and 1, a part would be empty, or times are missing.
+    """
+    if not 0 < share < 1:
+        raise DataError(f"share={share} must lie between 0 and 1, both excluded")
+    if by == "time":
+        chosen = _earliest(data, share)
+    elif by == "group":
+        chosen = _grouped(data.examples, share, seed)
+    else:
+        chosen = _stratified(data.examples, share, seed)
+    first = [row for i, row in enumerate(data.examples) if i in chosen]
+    second = [row for i, row in enumerate(data.examples) if i not in chosen]
+    if not first or not second:
+        raise DataError(f"{data.name}: {len(data)} rows are too few to be cut at share={share} by {by}")
+    step = f"split by {by} at {share:g}, seed {seed}"
+    return data.part(first, f"{step}, first"), data.part(second, f"{step}, second")
+
+
+def sample(data: Dataset, size: int, seed: int = 0) -> Dataset:
+    """At most `size` rows, stratified by output, in their original order."""
+    if size >= len(data):
+        return data
+    strata = _strata(data.examples)
+    ranked = {label: sorted(rows, key=lambda i: _draw(data.examples[i].id, seed)) for label, rows in strata.items()}
+    # A row's place within its stratum, as a share of the stratum: taking the smallest keeps the mix.
+    place = {i: ((n + 0.5) / len(rows), _draw(data.examples[i].id, seed)) for rows in ranked.values() for n, i in enumerate(rows)}
+    chosen = sorted(sorted(place, key=lambda i: place[i])[:size])
+    return data.part((data.examples[i] for i in chosen), f"sample({size}, seed={seed})")
+
+
+def _draw(name: str, seed: int) -> bytes:
+    """A number that depends on the id and the seed alone, so that adding rows moves no other row."""
+    return hashlib.sha256(f"{seed}\x1f{name}".encode()).digest()
+
+
+def _strata(rows: Sequence[Example]) -> dict[str, list[int]]:
+    strata: dict[str, list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        strata[repr(row.output)].append(index)
+    return strata
+
+
+def _stratified(rows: Sequence[Example], share: float, seed: int) -> set[int]:
+    """Per label, the first `share` of the texts in a random order; a single row goes to the first part."""
+    chosen: set[int] = set()
+    for members in _strata(rows).values():
+        by_text: dict[str, list[int]] = defaultdict(list)
+        for index in members:
+            by_text[text_key(rows[index].input)].append(index)
+        units = sorted(by_text.values(), key=lambda unit: _draw(rows[unit[0]].id, seed))
+        wanted = 1 if len(members) == 1 else round(share * len(members))
+        for unit in units:
+            if wanted <= 0:
+                break
+            chosen.update(unit)
+            wanted -= len(unit)
+    return chosen
+
+
+def _grouped(rows: Sequence[Example], share: float, seed: int) -> set[int]:
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        groups[row.group if row.group is not None else f"\x1f{row.id}"].append(index)
+    names = sorted(groups)
+    random.Random(seed).shuffle(names)
+    chosen: set[int] = set()
+    for name in names:
+        if len(chosen) >= share * len(rows):
+            break
+        chosen.update(groups[name])
+    return chosen
+
+
+def _earliest(data: Dataset, share: float) -> set[int]:
+    without = [row.id for row in data if not row.time]
+    if without:
+        raise DataError(f"{data.name}: a split by time needs `time` on every row; missing on {', '.join(without[:5])}")
+    order = sorted(range(len(data)), key=lambda i: str(data.examples[i].time))
+    return set(order[: round(share * len(data))])

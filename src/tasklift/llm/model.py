@@ -1,0 +1,101 @@
+"""The one seam behind which every language model stands: `Model.complete`.
+
+A hosted endpoint, the local model and the scripted model for tests differ only here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+from tasklift.prediction import Usage
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to a model.
+
+    Attributes:
+        messages: the chat so far; the model answers as the assistant.
+        labels: the only allowed answers. Empty: free text.
+        max_tokens: upper bound of generated tokens.
+        temperature: 0 is greedy.
+        seed: passed on where the model takes one.
+        repeat: distinguishes deliberate repeats of an equal request in the response cache.
+    """
+
+    messages: tuple[Message, ...]
+    labels: tuple[str, ...] = ()
+    max_tokens: int = 64
+    temperature: float = 0.0
+    seed: int = 0
+    repeat: int = 0
+
+    def key(self, snapshot: str) -> str:
+        """Content address of this request to the model `snapshot` (hex SHA-256)."""
+        blob = json.dumps([snapshot, asdict(self)], ensure_ascii=False, sort_keys=True)
+        return hashlib.sha256(blob.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer of a model.
+
+    Attributes:
+        text: the answer; where `Request.labels` was given, exactly one of them.
+        log_probs: natural log-probability of each whole label given the prompt, for models that
+            can score; None where the model only generates.
+        usage: tokens, calls and CPU seconds.
+        latency_s: wall-clock seconds, queueing inside the client excluded.
+        cached: served from the response cache; `usage` is what the first call used.
+    """
+
+    text: str
+    log_probs: Mapping[str, float] | None = None
+    usage: Usage = field(default_factory=Usage)
+    latency_s: float = 0.0
+    cached: bool = False
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A language model that answers.
+
+    Attributes:
+        name: how users name it, such as `local` or `http://127.0.0.1:8000/v1#some-model`.
+        snapshot: what fingerprints and caches use: a weights hash, or host and model name.
+        remote: True where text leaves this process for a network address.
+        data_leaves_machine: True where that address is not this machine.
+        deterministic: equal requests give equal answers.
+    """
+
+    name: str
+    snapshot: str
+    remote: bool
+    data_leaves_machine: bool
+    deterministic: bool
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer one request.
+
+        Raises:
+            ModelError: the call failed; its `kind` says how.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections and memory."""
+        ...

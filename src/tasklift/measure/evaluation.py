@@ -1,0 +1,313 @@
+"""Every candidate on the same rows: fitted or found, run, stored, scored."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from tasklift.dataset import Dataset, overlapping_texts, refuse_leakage
+from tasklift.errors import AuthenticationError
+from tasklift.measure.metrics import Comparison, Scores, compare, right_of, score
+from tasklift.measure.store import EvaluationFolder
+from tasklift.prediction import Prediction
+from tasklift.strategies.artifact import Card, fingerprint_of
+from tasklift.strategies.fitting import fit_or_load
+from tasklift.strategy import Candidate, Context, Strategy
+from tasklift.task import Task
+
+#: Single requests by which the latency of a candidate that works in batches is measured.
+LATENCY_ROWS = 20
+#: After this many failed rows in a row for want of a key, the others are not tried.
+HOPELESS_ROWS = 3
+
+
+class Progress(Protocol):
+    """Told how far an evaluation is; the command line shows a bar, tests nothing."""
+
+    def stage(self, name: str, what: str, done: int, total: int) -> None:
+        """`done` of `total` rows; total 0 where it is not known."""
+        ...
+
+    def finished(self, result: CandidateResult) -> None:
+        """A candidate has all its rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class CandidateResult:
+    """One candidate with everything it answered.
+
+    Attributes:
+        name: what the table calls it.
+        card: how it was made.
+        traits: remote, data_leaves_machine, deterministic, as a mapping.
+        predictions: one a row, in row order.
+        latencies_s: seconds of single requests.
+        scores: the figures.
+    """
+
+    name: str
+    card: Card
+    traits: Mapping[str, Any]
+    predictions: tuple[Prediction, ...]
+    latencies_s: tuple[float, ...]
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All candidates on the same rows.
+
+    Attributes:
+        id: content address of task, rows and candidates.
+        task: the task.
+        rows: the evaluated rows.
+        results: one a candidate, in the order asked for.
+        reference: name of the candidate that the others are compared with.
+        comparisons: name -> comparison with the reference.
+        overlap: ids of rows whose text also stands in the training rows.
+        made: command, date, machine, versions.
+    """
+
+    id: str
+    task: Task
+    rows: Dataset
+    results: tuple[CandidateResult, ...]
+    reference: str
+    comparisons: Mapping[str, Comparison]
+    overlap: frozenset[str] = frozenset()
+    made: Mapping[str, Any] = field(default_factory=dict)
+
+    def result(self, name: str) -> CandidateResult:
+        """The candidate called `name`."""
+        return next(result for result in self.results if result.name == name)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an evaluation is run.
+
+    Attributes:
+        folder: `.tasklift` of the project; None keeps nothing.
+        reference: candidate to compare with; the first one where it is not among them.
+        concurrency: requests under way at once for a hosted model.
+        reviewer_accuracy: declared share of deferred rows that a person gets right.
+        seed: passed to the candidates.
+        command: what the user typed, for the record.
+    """
+
+    folder: Path | None = None
+    reference: str = "baseline"
+    concurrency: int = 64
+    reviewer_accuracy: float = 0.97
+    seed: int = 0
+    command: str = ""
+
+
+async def evaluate_async(
+    task: Task,
+    strategies: Mapping[str, Strategy],
+    train: Dataset,
+    rows: Dataset,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Fit every strategy on `train` (or find it fitted) and run it on `rows`.
+
+    Local candidates take turns, since they share the cores; hosted ones run beside them.
+
+    Raises:
+        LeakageError: a row to be evaluated was trained on.
+        StrategyError: a strategy cannot be fitted to these rows.
+        AuthenticationError: an endpoint refuses the key.
+    """
+    options, progress = options or Options(), progress or Silent()
+    refuse_leakage(train.keys, rows, "this evaluation")
+    prints = {name: strategy.fingerprint(task, train) for name, strategy in strategies.items()}
+    identity = fingerprint_of(task.content_hash, rows.content_hash, prints, options.seed)[:16]
+    store = EvaluationFolder(options.folder / "evaluations" / identity) if options.folder else None
+    run = _Run(task, train, rows, options, progress, store, asyncio.Lock(), store.predictions() if store else {}, store.manifest() if store else None)
+    try:
+        async with asyncio.TaskGroup() as group:
+            jobs = [group.create_task(run.candidate(name, strategy)) for name, strategy in strategies.items()]
+    except BaseExceptionGroup as failed:
+        raise _first(failed) from failed
+    finally:
+        if store:
+            store.close()
+    evaluation = assemble(identity, task, train, rows, [job.result() for job in jobs], options)
+    if store:
+        store.write_manifest(manifest_of(evaluation))
+    return evaluation
+
+
+def evaluate(
+    task: Task,
+    strategies: Mapping[str, Strategy],
+    train: Dataset,
+    rows: Dataset,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """`evaluate_async` for code that is not asynchronous: the one synchronous seam."""
+    return asyncio.run(evaluate_async(task, strategies, train, rows, options, progress))
+
+
+def assemble(
+    identity: str, task: Task, train: Dataset, rows: Dataset, results: Sequence[CandidateResult], options: Options
+) -> Evaluation:
+    """Compare finished candidates with the reference."""
+    rights = {result.name: right_of(result.predictions, rows.outputs) for result in results}
+    reference = options.reference if options.reference in rights else next(iter(rights))
+    made = {"command": options.command, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "machine": machine(), "seed": options.seed}
+    overlap = overlapping_texts(train, rows)
+    return Evaluation(identity, task, rows, tuple(results), reference, compare(rights, reference), overlap, made)
+
+
+@dataclass
+class _Run:
+    """The state of one evaluation under way."""
+
+    task: Task
+    train: Dataset
+    rows: Dataset
+    options: Options
+    progress: Progress
+    store: EvaluationFolder | None
+    cores: asyncio.Lock
+    stored: Mapping[str, Mapping[str, Prediction]]
+    before: Mapping[str, Any] | None
+
+    async def candidate(self, name: str, strategy: Strategy) -> CandidateResult:
+        """Fit, predict what is missing, score."""
+        async with self.cores:
+            self.progress.stage(name, "fit", 0, 0)
+            candidate = await asyncio.to_thread(
+                fit_or_load, strategy, self.task, self.train, self.options.folder, lambda line: self.progress.stage(name, line, 0, 0)
+            )
+            refuse_leakage(candidate.training_ids, self.rows, name)
+            if not candidate.traits.remote:
+                return await self._measured(name, candidate)
+        return await self._measured(name, candidate)
+
+    async def _measured(self, name: str, candidate: Candidate) -> CandidateResult:
+        try:
+            predictions = await self._predictions(name, candidate)
+            latencies = await self._latencies(candidate, predictions)
+        finally:
+            await candidate.aclose()
+        scores = score(predictions, self.rows.outputs, latencies, self.options.reviewer_accuracy)
+        card: Card = candidate.card  # type: ignore[attr-defined]
+        result = CandidateResult(name, card, _traits(candidate), tuple(predictions), tuple(latencies), scores)
+        self.progress.finished(result)
+        return result
+
+    async def _predictions(self, name: str, candidate: Candidate) -> list[Prediction]:
+        """All rows in order: stored ones are taken, missing ones asked in chunks, a bounded number at once."""
+        have = dict(self.stored.get(candidate.fingerprint, {}))
+        missing = [row for row in self.rows if row.id not in have]
+        size = candidate.traits.batch_size
+        chunks = [missing[i : i + size] for i in range(0, len(missing), size)]
+        gate = asyncio.Semaphore(self.options.concurrency if candidate.traits.remote else 1)
+        context = Context(seed=self.options.seed, all_stages=True)
+        self.progress.stage(name, "predict", len(have), len(self.rows))
+
+        async def ask(chunk: list[Any]) -> None:
+            async with gate:
+                answers = await candidate.predict([row.input for row in chunk], context)
+            have.update(zip((row.id for row in chunk), answers, strict=True))
+            _refuse_hopeless(name, have)
+            if self.store:
+                self.store.append(candidate.fingerprint, [row.id for row in chunk], answers)
+            self.progress.stage(name, "predict", len(have), len(self.rows))
+
+        async with asyncio.TaskGroup() as group:
+            for chunk in chunks:
+                group.create_task(ask(chunk))
+        return [have[row.id] for row in self.rows]
+
+    async def _latencies(self, candidate: Candidate, predictions: Sequence[Prediction]) -> list[float]:
+        """Seconds of single requests: of the rows themselves where each was one request, else of a few
+        rows asked one by one (or as measured in the stored evaluation)."""
+        if candidate.family == "human":
+            return []
+        if candidate.traits.remote or any(p.usage.calls for p in predictions):
+            return [p.latency_s for p in predictions if not p.deferred and p.error is None]
+        for old in (self.before or {}).get("candidates", []):
+            if old["fingerprint"] == candidate.fingerprint:
+                return list(old["latencies_s"])
+        seconds = []
+        for row in self.rows.examples[:LATENCY_ROWS]:
+            begin = time.perf_counter()
+            await candidate.predict([row.input], Context(seed=self.options.seed))
+            seconds.append(time.perf_counter() - begin)
+        return seconds
+
+
+class Silent:
+    """Shows nothing."""
+
+    def stage(self, name: str, what: str, done: int, total: int) -> None:
+        """Nothing."""
+
+    def finished(self, result: CandidateResult) -> None:
+        """Nothing."""
+
+
+def manifest_of(evaluation: Evaluation) -> dict[str, Any]:
+    """What `manifest.json` holds: enough to score and decide again without a model."""
+    return {
+        "id": evaluation.id,
+        "task": evaluation.task.model_dump(mode="json"),
+        "dataset": {"name": evaluation.rows.name, "hash": evaluation.rows.content_hash, "lineage": evaluation.rows.lineage},
+        "rows": [{"id": row.id, "output": row.output, "slice": dict(row.slice)} for row in evaluation.rows],
+        "overlap": sorted(evaluation.overlap),
+        "reference": evaluation.reference,
+        "candidates": [_candidate_row(result) for result in evaluation.results],
+        **evaluation.made,
+    }
+
+
+def machine() -> str:
+    """The machine in a few words: what a reader needs to judge seconds."""
+    import_version = version("tasklift")
+    return f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, tasklift {import_version}"
+
+
+def _candidate_row(result: CandidateResult) -> dict[str, Any]:
+    card = result.card
+    setup = {name: getattr(card.setup, name) for name in card.setup.__dataclass_fields__}
+    return {
+        "name": result.name,
+        "strategy": card.strategy,
+        "family": card.family,
+        "fingerprint": card.fingerprint,
+        "parameters": dict(card.parameters),
+        "setup": setup,
+        "notes": dict(card.notes),
+        "traits": dict(result.traits),
+        "latencies_s": [round(seconds, 6) for seconds in result.latencies_s],
+    }
+
+
+def _traits(candidate: Candidate) -> dict[str, Any]:
+    traits = candidate.traits
+    return {"deterministic": traits.deterministic, "remote": traits.remote, "data_leaves_machine": traits.data_leaves_machine}
+
+
+def _refuse_hopeless(name: str, have: Mapping[str, Prediction]) -> None:
+    refused = [p.error for p in have.values() if p.error is not None and p.error.kind == "authentication"]
+    if len(refused) >= HOPELESS_ROWS and len(refused) == len(have):
+        raise AuthenticationError(f"{name}: {refused[0].message}")
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first plain error of a group: users should see that one."""
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

@@ -1,0 +1,150 @@
+"""The yearly cost of one option: the formula, for numbers and for draws alike.
+
+TC = K/T + M + G + V * (kappa + h * c_R + e * c_E), with h the share of items that a person sees,
+and e the errors that remain after people looked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from tasklift.economics import CapacityStep, Economics, OptionCosts, Quantity, exactly
+from tasklift.measure.cost import item_cost, setup_cost
+from tasklift.measure.evaluation import CandidateResult
+from tasklift.measure.metrics import right_of
+
+Draws = NDArray[np.float64]
+#: Standard normal distance between the 10th and the 50th percentile.
+_Z90 = float(ndtri(0.9))
+
+
+@dataclass(frozen=True)
+class Option:
+    """What the formula needs to know about one option.
+
+    Attributes:
+        name: candidate, or `human`.
+        family: the choice it stands for.
+        wrong: [rows] cost weight of an answered, wrong row (1 where errors cost the same), else 0.
+        deferred: [rows] the same weight where a person answers, else 0.
+        is_deferred: [rows] 1 where a person answers.
+        costs: what the user knows about it.
+        item: inference cost of an item (USD).
+        setup: one-off cost (USD).
+        sources: parameter -> given, measured or default.
+    """
+
+    name: str
+    family: str
+    wrong: Draws
+    deferred: Draws
+    is_deferred: Draws
+    costs: OptionCosts
+    item: Quantity
+    setup: Quantity
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class World:
+    """One draw, or many, of everything uncertain that all options share.
+
+    Attributes:
+        items_per_year: [draws].
+        error_usd: [draws].
+        review_usd: [draws].
+        changes_per_year: [draws].
+        weights: [draws, rows] each row sums to 1: how much each evaluated row stands for.
+        horizon_years: spread of set-up cost.
+        reviewer_accuracy: share of wrong answers that a person catches.
+    """
+
+    items_per_year: Draws
+    error_usd: Draws
+    review_usd: Draws
+    changes_per_year: Draws
+    weights: NDArray[np.float32]
+    horizon_years: float
+    reviewer_accuracy: float
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Yearly cost in two parts, [draws] each: what does not depend on volume, and what one item costs."""
+
+    fixed: Draws
+    unit: Draws
+
+    def total(self, items_per_year: Draws) -> Draws:
+        """USD a year: [draws]."""
+        return self.fixed + items_per_year * self.unit
+
+
+def option_of(result: CandidateResult, expected: list[object], weight: Draws, economics: Economics) -> Option:
+    """An evaluated candidate as an option.
+
+    Args:
+        expected: the expected outputs, in row order.
+        weight: [rows] cost of an error on this row relative to `error_usd`.
+    """
+    right = right_of(result.predictions, expected)
+    away = np.isnan(right)
+    family = result.card.family
+    costs = economics.options.get(result.name, economics.options.get(family, OptionCosts()))
+    hosted = result.card.parameters.get("model") if result.traits["remote"] else None
+    measured = item_cost(result.scores.usage, result.scores.rows, economics.prices, str(hosted) if hosted else None)
+    made = exactly(setup_cost(result.card.setup, economics.prices))
+    sources = {
+        "item_usd": "given" if costs.item_usd else f"measured ({measured.source})",
+        "setup_usd": "given" if costs.setup_usd else f"measured ({result.card.setup.labels} labels x label_usd, CPU)",
+    }
+    wrong = np.where(away, 0.0, 1 - np.nan_to_num(right)) * weight
+    return Option(
+        result.name, family, wrong, away * weight, away.astype(float), costs, costs.item_usd or exactly(measured.usd), costs.setup_usd or made, sources
+    )
+
+
+def human_option(rows: int, weight: Draws, economics: Economics) -> Option:
+    """A person answers everything."""
+    costs = economics.options.get("human", OptionCosts())
+    sources = {"item_usd": "none", "setup_usd": "given" if costs.setup_usd else "default"}
+    return Option("human", "human", np.zeros(rows), weight, np.ones(rows), costs, costs.item_usd or exactly(0), costs.setup_usd or exactly(0), sources)
+
+
+def yearly(option: Option, world: World, rng: np.random.Generator) -> Parts:
+    """The formula, over all draws at once."""
+    draws = len(world.items_per_year)
+    costs = option.costs
+    setup, upkeep, change = (draw(q, draws, rng) for q in (option.setup, costs.upkeep_usd_per_year, costs.cost_per_change_usd))
+    standing = capacity(costs.capacity, world.items_per_year) if costs.capacity else draw(costs.capacity_usd_per_year, draws, rng)
+    reviewed = np.clip(draw(costs.review_share, draws, rng), 0, 1)
+    rates = world.weights @ np.stack([option.wrong, option.deferred, option.is_deferred], axis=1).astype(np.float32)
+    wrong, deferred_weight, deferred = (rates[:, i].astype(np.float64) for i in range(3))
+    missed = 1 - (costs.accuracy if option.family == "human" and costs.accuracy is not None else world.reviewer_accuracy)
+    error = wrong * (1 - reviewed * world.reviewer_accuracy) + deferred_weight * missed
+    people = deferred + (1 - deferred) * reviewed
+    unit = draw(option.item, draws, rng) + people * world.review_usd + error * world.error_usd
+    return Parts(setup / world.horizon_years + upkeep + world.changes_per_year * change + standing, unit)
+
+
+def draw(quantity: Quantity, draws: int, rng: np.random.Generator) -> Draws:
+    """[draws] lognormal values with the given percentiles (each side has its own width); a constant stays one."""
+    if quantity.p10 == quantity.p90:
+        return np.full(draws, quantity.p50)
+    z = rng.standard_normal(draws)
+    low, mid, high = (max(value, 1e-12) for value in (quantity.p10, quantity.p50, quantity.p90))
+    width = np.where(z < 0, np.log(mid / low), np.log(high / mid)) / _Z90
+    return np.asarray(mid * np.exp(width * z))
+
+
+def capacity(steps: tuple[CapacityStep, ...], items_per_year: Draws) -> Draws:
+    """[draws] yearly cost of the smallest step that carries the volume; the largest one beyond that."""
+    ordered = sorted(steps, key=lambda step: step.up_to_items_per_month)
+    limits = np.array([step.up_to_items_per_month for step in ordered])
+    prices = np.array([step.usd_per_year for step in ordered])
+    return prices[np.minimum(np.searchsorted(limits, items_per_year / 12), len(ordered) - 1)]

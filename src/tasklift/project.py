@@ -1,0 +1,153 @@
+"""A project folder: `tasklift.toml`, `tasks/<name>/task.toml`, and what Tasklift keeps in `.tasklift/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tasklift.data.read import read_dataset
+from tasklift.data.split import split_dataset
+from tasklift.dataset import Dataset
+from tasklift.economics import Economics
+from tasklift.errors import ConfigError, DataError
+from tasklift.schema import Schema, parse, read_toml
+from tasklift.task import Task
+
+
+class ProjectFile(Schema):
+    """`tasklift.toml`.
+
+    Attributes:
+        name: of the project.
+        model: what `prompt`, `fewshot` and `layered` ask, unless a task says otherwise.
+        strategies: which strategies are compared, unless a task says otherwise.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    model: str = "local"
+    strategies: tuple[str, ...] = ("majority", "baseline", "knn", "frozen", "encoder", "prompt", "fewshot", "layered", "human")
+
+
+class DataSource(Schema):
+    """Where a task's rows are.
+
+    Attributes:
+        file: relative to the task's folder; `.jsonl` or `.csv`.
+        fields: target -> column, for files that are not in the pinned format.
+        test_share: share of rows kept for the final figure, where the rows name no split.
+        split_by: how they are cut then.
+        seed: of that cut.
+    """
+
+    file: str
+    fields: dict[str, str] = {}
+    test_share: float = Field(default=0.3, gt=0, lt=1)
+    split_by: Literal["label", "group", "time"] = "label"
+    seed: int = 0
+
+
+class TaskFile(Task):
+    """`task.toml`: a task, its rows, and parameters of its strategies.
+
+    Attributes:
+        data: where the rows are.
+        compare: strategies to compare; the project's list where it is empty.
+        strategies: strategy -> parameters that differ from the defaults.
+    """
+
+    data: DataSource | None = None
+    compare: tuple[str, ...] = ()
+    strategies: dict[str, dict[str, Any]] = {}
+
+    @property
+    def task(self) -> Task:
+        """Only the task."""
+        return Task.model_validate({name: getattr(self, name) for name in Task.model_fields})
+
+
+@dataclass(frozen=True)
+class Project:
+    """An opened project.
+
+    Attributes:
+        folder: where `tasklift.toml` is.
+        settings: its content.
+        tasks: name -> task file.
+    """
+
+    folder: Path
+    settings: ProjectFile
+    tasks: Mapping[str, TaskFile]
+
+    @classmethod
+    def open(cls, folder: Path) -> Project:
+        """Read and check a project.
+
+        Raises:
+            ConfigError: a file is missing or says something impossible; names file and key.
+        """
+        settings = parse(ProjectFile, read_toml(folder / "tasklift.toml"), str(folder / "tasklift.toml"))
+        tasks = {}
+        for path in sorted(folder.glob("tasks/*/task.toml")):
+            found = parse(TaskFile, read_toml(path), str(path))
+            if found.name != path.parent.name:
+                raise ConfigError(f"{path}: `name`: {found.name!r} must be the name of its folder, {path.parent.name!r}")
+            tasks[found.name] = found
+        if not tasks:
+            raise ConfigError(f"{folder}: no tasks/<name>/task.toml; `tasklift init` writes one")
+        return cls(folder, settings, tasks)
+
+    @property
+    def state(self) -> Path:
+        """Where artifacts, evaluations, decisions and caches are kept."""
+        return self.folder / ".tasklift"
+
+    def task(self, name: str | None) -> TaskFile:
+        """The task called `name`; None: the only one.
+
+        Raises:
+            ConfigError: no such task, or several and no name.
+        """
+        if name is None and len(self.tasks) == 1:
+            return next(iter(self.tasks.values()))
+        if name is None or name not in self.tasks:
+            asked = f"no task is called {name!r}" if name else "the project has several tasks; name one"
+            raise ConfigError(f"{self.folder}: {asked}: {', '.join(self.tasks)}")
+        return self.tasks[name]
+
+    def rows(self, task: TaskFile) -> tuple[Dataset, Dataset, tuple[str, ...]]:
+        """Training rows, test rows, and warnings about them.
+
+        Raises:
+            DataError: the rows cannot be used; names file and lines.
+            ConfigError: the task names no data.
+        """
+        if task.data is None:
+            raise ConfigError(f"{task.name}: task.toml has no [data] with `file`; `tasklift data import` adds rows")
+        path = self.folder / "tasks" / task.name / task.data.file
+        data = read_dataset(path, task.task, task.data.fields)
+        if any(row.split == "test" for row in data):
+            return data.where("train"), data.where("test"), data.warnings
+        if any(row.split for row in data):
+            raise DataError(f"{path}: rows name splits, but none is called 'test'; use 'train' and 'test', or leave split out")
+        train, test = split_dataset(data, 1 - task.data.test_share, task.data.split_by, task.data.seed)
+        return train, test, data.warnings
+
+    def economics(self, task: TaskFile, file: Path | None = None) -> Economics:
+        """The economics of a task: from `file`, else from its folder's economics.toml, else from task.toml.
+
+        Raises:
+            ConfigError: none is given, or the file says something impossible.
+        """
+        beside = self.folder / "tasks" / task.name / "economics.toml"
+        path = file or (beside if beside.exists() else None)
+        if path is not None:
+            return parse(Economics, read_toml(path), str(path))
+        if task.economics is None:
+            raise ConfigError(f"{task.name}: no economics; write {beside} or give --economics FILE")
+        return task.economics

@@ -1,0 +1,90 @@
+"""Are confidences true? Measuring it, and mending it with one or two parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import expit, log_softmax, logit
+
+from tasklift.errors import DataError
+
+Array = NDArray[np.float64]
+
+
+def expected_calibration_error(confidence: Array, right: Array, bins: int = 15) -> float:
+    """ECE with equal-width bins (Guo et al. 2017, equation 3).
+
+    Args:
+        confidence: [n] in 0..1.
+        right: [n] 0 or 1.
+    """
+    if len(confidence) == 0:
+        raise DataError("expected_calibration_error: no rows")
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [abs(confidence[place == b].mean() - right[place == b].mean()) * np.mean(place == b) for b in np.unique(place)]
+    return float(np.sum(gaps))
+
+
+def brier(confidence: Array, right: Array) -> float:
+    """Mean squared distance of the confidence in the answer from whether it was right. 0 is best."""
+    if len(confidence) == 0:
+        raise DataError("brier: no rows")
+    return float(np.mean((confidence - right) ** 2))
+
+
+def fit_temperature(logits: Array, truth: NDArray[np.int64]) -> float:
+    """The temperature that minimises the log-loss of softmax(logits / T) (Guo et al. 2017).
+
+    Args:
+        logits: [n, classes], any real numbers; log-probabilities will do.
+        truth: [n] class indices.
+
+    Returns:
+        T in 0.02 to 50; 1 where there are no rows.
+    """
+    if len(truth) == 0:
+        return 1.0
+    rows = np.arange(len(truth))
+
+    def loss(log_t: float) -> float:
+        return float(-log_softmax(logits / np.exp(log_t), axis=1)[rows, truth].mean())
+
+    found = minimize_scalar(loss, bounds=(np.log(0.02), np.log(50.0)), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(found.x))
+
+
+@dataclass(frozen=True, slots=True)
+class Platt:
+    """Confidence -> probability of being right: expit(slope * logit(confidence) + offset)."""
+
+    slope: float
+    offset: float
+
+    def __call__(self, confidence: Array) -> Array:
+        """[n] -> [n], both in 0..1; rising."""
+        clipped = np.clip(confidence, 1e-6, 1 - 1e-6)
+        return np.asarray(expit(self.slope * logit(clipped) + self.offset), dtype=np.float64)
+
+
+def fit_platt(confidence: Array, right: Array) -> Platt:
+    """Platt scaling with smoothed targets (Platt 1999), the slope kept positive so that order stays.
+
+    Args:
+        confidence: [n] in 0..1.
+        right: [n] 0 or 1.
+    """
+    if len(right) == 0:
+        return Platt(1.0, 0.0)
+    wins = right.sum()
+    target = np.where(right > 0.5, (wins + 1) / (wins + 2), 1 / (len(right) - wins + 2))
+    x = logit(np.clip(confidence, 1e-6, 1 - 1e-6))
+
+    def loss(parameters: Array) -> float:
+        z = np.exp(parameters[0]) * x + parameters[1]
+        return float(np.mean(np.logaddexp(0, z) - target * z) + 1e-4 * parameters[0] ** 2)
+
+    found = minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-9, "maxiter": 2000})
+    return Platt(float(np.exp(found.x[0])), float(found.x[1]))

@@ -1,0 +1,223 @@
+"""The two baselines that are always in the table: the most frequent label, and TF-IDF with a linear SVM."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, hstack
+from scipy.special import softmax
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.svm import LinearSVC
+
+from tasklift.dataset import Dataset
+from tasklift.stats.calibration import fit_temperature
+from tasklift.strategies.artifact import Arrays, Card, read_arrays
+from tasklift.strategies.classifier import (
+    ClassifierCandidate,
+    Probabilities,
+    label_indices,
+    spread,
+    texts_of,
+    validation_cut,
+)
+from tasklift.strategies.recipe import Recipe, require, require_rows
+from tasklift.strategy import Family, Resources
+from tasklift.task import Task
+from tasklift.worker import timed
+
+#: What turns text into features; the order is the order of the columns.
+ANALYSERS: tuple[dict[str, Any], ...] = (
+    {"analyzer": "word", "ngram_range": (1, 2), "sublinear_tf": True, "strip_accents": None},
+    {"analyzer": "char_wb", "ngram_range": (2, 5), "sublinear_tf": True, "min_df": 2},
+)
+
+
+@dataclass(frozen=True)
+class Majority(Recipe):
+    """Always the most frequent label: what a strategy must beat to be worth anything."""
+
+    name: ClassVar[str] = "majority"
+    family: ClassVar[Family] = "baseline"
+
+    def fit(self, task: Task, train: Dataset) -> MajorityCandidate:
+        """Count."""
+        require_rows(task, train, self.name)
+        counts = Counter(train.outputs)
+        shares = np.array([counts[label] / len(train) for label in task.labels])
+        return MajorityCandidate(self.card(task, train, Resources(labels=len(train))), shares)
+
+    @staticmethod
+    def load(folder: Path, card: Card) -> MajorityCandidate:
+        """A saved candidate."""
+        return MajorityCandidate(card, read_arrays(folder)["shares"])
+
+
+class MajorityCandidate(ClassifierCandidate):
+    """The label shares of the training rows, whatever the text."""
+
+    def __init__(self, card: Card, shares: NDArray[np.float64]) -> None:
+        super().__init__(card)
+        self._shares = shares
+
+    def probabilities(self, texts: Sequence[str]) -> Probabilities:
+        """[n, labels], every row the same."""
+        return np.broadcast_to(self._shares, (len(texts), len(self._shares)))
+
+    def arrays(self) -> Arrays:
+        """The shares."""
+        return {"shares": self._shares}
+
+
+@dataclass(frozen=True)
+class Baseline(Recipe):
+    """TF-IDF over words and characters, linear SVM, temperature-scaled.
+
+    Attributes:
+        strengths: values of the SVM's C to choose from, on validation.
+        seed: of the validation cut.
+    """
+
+    name: ClassVar[str] = "baseline"
+    family: ClassVar[Family] = "baseline"
+
+    strengths: tuple[float, ...] = (0.3, 1.0)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(bool(self.strengths) and min(self.strengths) > 0, self.name, f"strengths={self.strengths} must be positive")
+
+    def fit(self, task: Task, train: Dataset) -> BaselineCandidate:
+        """Choose C and the temperature on validation, then fit on all rows."""
+        require_rows(task, train, self.name)
+        done = timed(self._fit, task, train)
+        linear, notes = done.value
+        card = self.card(task, train, Resources(labels=len(train), cpu_s=done.cpu_s), notes=notes)
+        return BaselineCandidate(card, linear)
+
+    def _fit(self, task: Task, train: Dataset) -> tuple[Linear, dict[str, Any]]:
+        labels = list(task.labels)
+        fitting, validation = validation_cut(train, self.seed)
+        truth = label_indices(validation, labels)
+        features = Features.fit(texts_of(fitting, task.input_fields))
+        known, unknown = features(texts_of(fitting, task.input_fields)), features(texts_of(validation, task.input_fields))
+        tried = {}
+        for strength in self.strengths:
+            logits = Separator.fit(known, label_indices(fitting, labels), strength, len(labels))(unknown)
+            tried[strength] = (float(np.mean(logits.argmax(1) == truth)), logits)
+        best = max(self.strengths, key=lambda c: tried[c][0])
+        temperature = fit_temperature(tried[best][1], truth)
+        features = Features.fit(texts_of(train, task.input_fields))
+        everything = features(texts_of(train, task.input_fields))
+        separator = Separator.fit(everything, label_indices(train, labels), best, len(labels))
+        notes = {"c": best, "validation_accuracy": tried[best][0], "temperature": temperature}
+        return Linear(features, separator, temperature), notes
+
+    @staticmethod
+    def load(folder: Path, card: Card) -> BaselineCandidate:
+        """A saved candidate."""
+        stored = read_arrays(folder)
+        vocabularies = json.loads(stored["vocabularies"].tobytes().decode())
+        idf = [stored[f"idf_{i}"] for i in range(len(ANALYSERS))]
+        separator = Separator(stored["weights"], stored["bias"], stored["seen"].tolist(), len(card.labels))
+        return BaselineCandidate(card, Linear(Features.restore(vocabularies, idf), separator, float(stored["temperature"][0])))
+
+
+@dataclass(frozen=True)
+class Features:
+    """Fitted TF-IDF vectorizers side by side."""
+
+    vectorizers: tuple[Any, ...]
+
+    @classmethod
+    def fit(cls, texts: Sequence[str]) -> Features:
+        """Learn vocabulary and document frequencies. `min_df` falls to 1 where too few texts repeat anything."""
+        fitted = []
+        for analyser in ANALYSERS:
+            floor = {"min_df": 1} if len(texts) < 50 else {}
+            fitted.append(TfidfVectorizer(**(analyser | floor), dtype=np.float32).fit(texts))
+        return cls(tuple(fitted))
+
+    @classmethod
+    def restore(cls, vocabularies: Sequence[dict[str, int]], idf: Sequence[NDArray[np.float32]]) -> Features:
+        """From stored vocabularies and inverse document frequencies."""
+        restored = []
+        for analyser, vocabulary, weights in zip(ANALYSERS, vocabularies, idf, strict=True):
+            vectorizer = TfidfVectorizer(**(analyser | {"vocabulary": vocabulary}), dtype=np.float32)
+            vectorizer.idf_ = weights
+            restored.append(vectorizer)
+        return cls(tuple(restored))
+
+    def __call__(self, texts: Sequence[str]) -> Any:
+        """[n] texts -> sparse [n, features]."""
+        return csr_matrix(hstack([vectorizer.transform(texts) for vectorizer in self.vectorizers]))
+
+
+@dataclass(frozen=True)
+class Separator:
+    """One-against-rest linear SVM: weights [seen, features], bias [seen], the labels seen in training."""
+
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    seen: Sequence[int]
+    labels: int
+
+    @classmethod
+    def fit(cls, features: Any, truth: NDArray[np.int64], strength: float, labels: int) -> Separator:
+        """LinearSVC; with two classes scikit-learn keeps one row, which is mirrored here."""
+        svm = LinearSVC(C=strength, dual=True, random_state=0, max_iter=5000).fit(features, truth)
+        weights, bias = svm.coef_.astype(np.float32), np.atleast_1d(svm.intercept_).astype(np.float32)
+        if len(svm.classes_) == 2:
+            weights, bias = np.vstack([-weights, weights]), np.concatenate([-bias, bias])
+        return cls(weights, bias, [int(c) for c in svm.classes_], labels)
+
+    def __call__(self, features: Any) -> NDArray[np.float64]:
+        """Sparse [n, features] -> margins [n, labels]."""
+        margins = np.asarray(features @ self.weights.T + self.bias, dtype=np.float64)
+        return spread(margins, self.seen, self.labels)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Features, separator and temperature: everything that answers."""
+
+    features: Features
+    separator: Separator
+    temperature: float
+
+    def __call__(self, texts: Sequence[str]) -> Probabilities:
+        """[n] texts -> [n, labels]."""
+        return np.asarray(softmax(self.separator(self.features(texts)) / self.temperature, axis=1))
+
+
+class BaselineCandidate(ClassifierCandidate):
+    """TF-IDF and linear SVM."""
+
+    def __init__(self, card: Card, linear: Linear) -> None:
+        super().__init__(card)
+        self._linear = linear
+
+    def probabilities(self, texts: Sequence[str]) -> Probabilities:
+        """[n] texts -> [n, labels]."""
+        return self._linear(texts)
+
+    def arrays(self) -> Arrays:
+        """Vocabularies as JSON bytes, the rest as arrays."""
+        vectorizers = self._linear.features.vectorizers
+        vocabularies = [{word: int(i) for word, i in v.vocabulary_.items()} for v in vectorizers]
+        blob = np.frombuffer(json.dumps(vocabularies, ensure_ascii=False).encode(), dtype=np.uint8)
+        separator = self._linear.separator
+        return {
+            "vocabularies": blob,
+            **{f"idf_{i}": np.asarray(v.idf_, dtype=np.float32) for i, v in enumerate(vectorizers)},
+            "weights": separator.weights,
+            "bias": separator.bias,
+            "seen": np.array(separator.seen, dtype=np.int64),
+            "temperature": np.array([self._linear.temperature]),
+        }

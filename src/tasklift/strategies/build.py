@@ -1,0 +1,60 @@
+"""From names and parameters, as files and flags give them, to strategies."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from tasklift import registry
+from tasklift.errors import ConfigError
+from tasklift.strategy import Strategy
+
+#: Parameters of a layered strategy that name another strategy.
+STAGES = ("core", "prompt")
+
+
+def build(
+    names: Sequence[str], parameters: Mapping[str, Mapping[str, Any]], model: str, embedder: str | None = None
+) -> dict[str, Strategy]:
+    """One strategy a name.
+
+    Args:
+        parameters: name -> parameters that differ from the defaults; stages of a layered strategy are
+            named, and take the parameters of that name.
+        model: for every strategy that has a `model` and is given none.
+        embedder: the same for `embedder`.
+
+    Raises:
+        ConfigError: unknown name or parameter, with the nearest known one.
+        StrategyError: a parameter's value makes no sense.
+    """
+    unknown = sorted(set(parameters) - set(registry.ENTRIES["strategy"]))
+    if unknown:
+        registry.load("strategy", unknown[0])
+    common = {"model": model} | ({"embedder": embedder} if embedder else {})
+    return {name: _one(name, parameters, common) for name in names}
+
+
+def _one(name: str, parameters: Mapping[str, Mapping[str, Any]], common: Mapping[str, str]) -> Strategy:
+    kind = registry.load("strategy", name)
+    known = {field.name for field in fields(kind)}
+    given = dict(parameters.get(name, {}))
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it knows: {', '.join(sorted(known)) or 'none'}"
+            raise ConfigError(f"strategy {name!r} has no parameter {key!r}; {hint}")
+    for stage in STAGES:
+        if isinstance(given.get(stage), str) and name == "layered":
+            given[stage] = None if given[stage] == "none" else _one(given[stage], parameters, common)
+        elif stage in known and name == "layered" and stage not in given:
+            given[stage] = _one({"core": "frozen", "prompt": "fewshot"}[stage], parameters, common)
+    given |= {key: value for key, value in common.items() if key in known and key not in given}
+    lists = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    try:
+        strategy: Strategy = kind(**lists)
+    except TypeError as error:
+        raise ConfigError(f"strategy {name!r}: a parameter has the wrong type ({error})") from error
+    return strategy

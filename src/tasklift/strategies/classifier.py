@@ -1,0 +1,109 @@
+"""The candidate behind every strategy that maps a text to probabilities of labels on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasklift.data.split import split_dataset
+from tasklift.dataset import Dataset
+from tasklift.prediction import Prediction, Usage
+from tasklift.strategies.artifact import Arrays, Card, write_artifact
+from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
+from tasklift.worker import on_worker
+
+Probabilities = NDArray[np.float64]
+
+
+class ClassifierCandidate(Candidate):
+    """Texts in, label probabilities out, in one batch on the worker thread.
+
+    A subclass gives `probabilities` and `arrays`; everything else is here.
+    """
+
+    traits = Traits(deterministic=True, batch_size=256)
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+        self.fingerprint: str = card.fingerprint
+        self.family: Family = card.family
+        self.setup: Resources = card.setup
+        self.training_ids = card.training_ids
+        self.notes = card.notes
+        self.labels = tuple(card.labels)
+
+    def probabilities(self, texts: Sequence[str]) -> Probabilities:
+        """[n] texts -> [n, labels], rows sum to 1."""
+        raise NotImplementedError
+
+    def arrays(self) -> Arrays:
+        """What has to be stored to answer again."""
+        raise NotImplementedError
+
+    async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
+        """One prediction an input; an input without text fails alone."""
+        texts = [text_of(value, self.card.input_fields) for value in inputs]
+        good = [i for i, text in enumerate(texts) if text.strip()]
+        out = [Prediction.failed("empty_input", "the input has no text") for _ in texts]
+        if not good:
+            return out
+        done = await on_worker(self.probabilities, [texts[i] for i in good])
+        usage = Usage(cpu_s=done.cpu_s / len(good))
+        for i, row in zip(good, done.value, strict=True):
+            named = dict(zip(self.labels, row.tolist(), strict=True))
+            out[i] = Prediction.from_probabilities(named, usage=usage, latency_s=done.wall_s)
+        return out
+
+    def save(self, folder: Path) -> None:
+        """Write card and arrays."""
+        write_artifact(folder, self.card, self.arrays())
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+
+def text_of(value: Input, fields: Sequence[str]) -> str:
+    """The text fields of an input, joined; '' where a field is missing or not text."""
+    parts = [value.get(name, "") for name in fields]
+    return "\n".join(part for part in parts if isinstance(part, str) and part)
+
+
+def texts_of(rows: Dataset, fields: Sequence[str]) -> list[str]:
+    """The texts of a dataset, in order."""
+    return [text_of(row.input, fields) for row in rows]
+
+
+def label_indices(rows: Dataset, labels: Sequence[str]) -> NDArray[np.int64]:
+    """Expected outputs as indices into `labels`: [n]."""
+    place = {label: i for i, label in enumerate(labels)}
+    return np.array([place[row.output] for row in rows], dtype=np.int64)
+
+
+def validation_cut(train: Dataset, seed: int, share: float = 0.85) -> tuple[Dataset, Dataset]:
+    """Fitting rows and validation rows, cut from the training rows: where every choice is made."""
+    fitting, validation = split_dataset(train, share, by="label", seed=seed)
+    return fitting, validation
+
+
+def spread(columns: NDArray[np.float64], seen: Sequence[int], labels: int) -> NDArray[np.float64]:
+    """Scores of the labels seen in training, set into all labels; the unseen get a floor below them.
+
+    Args:
+        columns: [n, len(seen)].
+        seen: label index of each column.
+        labels: number of all labels.
+    """
+    floor = columns.min(axis=1, keepdims=True) - 5.0 if columns.size else 0.0
+    out = np.broadcast_to(floor, (len(columns), labels)).copy()
+    out[:, list(seen)] = columns
+    return out
+
+
+def with_notes(card: Card, **notes: Any) -> Card:
+    """The card with more notes."""
+    return replace(card, notes={**card.notes, **notes})

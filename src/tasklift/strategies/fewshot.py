@@ -1,0 +1,173 @@
+"""Few-shot prompting with retrieval: the nearest labelled rows go into the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasklift.data.embed import Vectors, open_embedder
+from tasklift.dataset import Dataset
+from tasklift.llm.model import Model
+from tasklift.llm.open import open_model
+from tasklift.llm.template import Template
+from tasklift.prediction import DECIMALS, Prediction, Usage
+from tasklift.strategies.artifact import Card, read_arrays, write_artifact
+from tasklift.strategies.classifier import label_indices, text_of, texts_of
+from tasklift.strategies.knn import nearest
+from tasklift.strategies.prompt import PromptedCandidate, prediction_of
+from tasklift.strategies.recipe import Recipe, require, require_rows
+from tasklift.strategy import Context, Family, Input, Resources
+from tasklift.task import Task
+from tasklift.worker import on_worker, timed
+
+SYSTEM = """{{ instruction }} Answer with exactly one label and nothing else."""
+USER = """{% for example in examples %}
+Message: {{ example.text }}
+Label: {{ example.label }}
+
+{% endfor %}
+Message: {{ text }}
+Label:"""
+
+
+@dataclass(frozen=True)
+class FewShot(Recipe):
+    """Nearest labelled rows as examples; the model is skipped where they all agree.
+
+    Attributes:
+        model: as for `prompt`.
+        embedder: registry name of what finds the rows.
+        examples: how many rows go into the prompt, the nearest last.
+        pool: the answer must be a label of the `pool` nearest rows; 0: any label of the task.
+        skip_agreed: answer without the model where all examples carry one label.
+        example_chars: longer example texts are cut.
+        system: Jinja2 template of the system message.
+        user: Jinja2 template of the user message; sees `examples`.
+    """
+
+    name: ClassVar[str] = "fewshot"
+    family: ClassVar[Family] = "prompt"
+
+    model: str | Model = "local"
+    embedder: str = "minilm"
+    examples: int = 8
+    pool: int = 20
+    skip_agreed: bool = True
+    example_chars: int = 400
+    system: str = SYSTEM
+    user: str = USER
+
+    def __post_init__(self) -> None:
+        require(self.examples > 0, self.name, f"examples={self.examples} must be positive")
+        require(self.pool == 0 or self.pool >= self.examples, self.name, f"pool={self.pool} must be 0 or at least examples")
+        require(self.example_chars > 0, self.name, f"example_chars={self.example_chars} must be positive")
+        Template(self.system, self.user).check()
+
+    def base(self) -> str:
+        """Snapshots of model and embedder."""
+        return f"{open_model(self.model).snapshot} {open_embedder(self.embedder).snapshot}"
+
+    def parameters(self) -> dict[str, Any]:
+        """The model by its name."""
+        named = {key: getattr(self, key) for key in self.__dataclass_fields__ if key != "model"}
+        return named | {"model": self.model if isinstance(self.model, str) else self.model.name}
+
+    def fit(self, task: Task, train: Dataset) -> FewShotCandidate:
+        """Embed the rows, and measure on them (each left out in turn) how right agreeing neighbours are."""
+        require_rows(task, train, self.name)
+        texts, truth = texts_of(train, task.input_fields), label_indices(train, list(task.labels))
+        done = timed(open_embedder(self.embedder).encode, texts)
+        agreement = agreed_accuracy(done.value, truth, self.examples)
+        notes = {"agreed_accuracy": agreement}
+        card = self.card(task, train, Resources(labels=len(train), cpu_s=done.cpu_s), notes=notes)
+        return FewShotCandidate(card, open_model(self.model), Store(texts, truth, done.value))
+
+    @staticmethod
+    def load(folder: Path, card: Card) -> FewShotCandidate:
+        """A saved candidate; the model is opened by its name."""
+        stored = read_arrays(folder)
+        store = Store(list(card.settings["texts"]), stored["truth"], stored["vectors"])
+        return FewShotCandidate(card, open_model(str(card.parameters["model"])), store)
+
+
+@dataclass(frozen=True)
+class Store:
+    """The labelled rows: texts [n], label indices [n], vectors [n, dimensions]."""
+
+    texts: Sequence[str]
+    truth: NDArray[np.int64]
+    vectors: Vectors
+
+
+class FewShotCandidate(PromptedCandidate):
+    """Retrieve, then answer or ask."""
+
+    def __init__(self, card: Card, model: Model, store: Store) -> None:
+        super().__init__(card, model)
+        self._store = store
+        self._embedder = open_embedder(str(card.parameters["embedder"]))
+
+    async def answer(self, value: Input, ctx: Context) -> Prediction:
+        """The label that all neighbours share, or the model's choice among their labels."""
+        parameters = self.card.parameters
+        done = await on_worker(self._retrieve, text_of(value, self.card.input_fields))
+        order = done.value
+        usage = Usage(cpu_s=done.cpu_s)
+        chosen = order[: parameters["examples"]]
+        shared = {self.labels[self._store.truth[i]] for i in chosen}
+        if parameters["skip_agreed"] and len(shared) == 1:
+            confidence = round(float(self.notes["agreed_accuracy"]), DECIMALS)
+            (label,) = shared
+            scores = {label: confidence}
+            return Prediction(label, scores, confidence, usage=usage, latency_s=done.wall_s, notes={"skipped_model": True})
+        allowed = self._allowed(order)
+        reply = await self.model.complete(self.request(value, allowed, ctx, self._examples(chosen)))
+        answered = prediction_of(reply, skipped_model=False)
+        return answered.with_timing(reply.usage + usage, reply.latency_s + done.wall_s)
+
+    def _retrieve(self, text: str) -> list[int]:
+        """Rows nearest to the text, nearest first."""
+        wanted = max(self.card.parameters["pool"], self.card.parameters["examples"])
+        index, _ = nearest(self._embedder.encode([text]), self._store.vectors, wanted)
+        return [int(i) for i in index[0]]
+
+    def _allowed(self, order: Sequence[int]) -> list[str]:
+        if self.card.parameters["pool"] == 0:
+            return list(self.labels)
+        near = {int(self._store.truth[i]) for i in order}
+        return [label for i, label in enumerate(self.labels) if i in near]
+
+    def _examples(self, chosen: Sequence[int]) -> list[Mapping[str, str]]:
+        limit = self.card.parameters["example_chars"]
+        texts, truth = self._store.texts, self._store.truth
+        return [{"text": texts[i][:limit], "label": self.labels[truth[i]]} for i in reversed(chosen)]
+
+    def save(self, folder: Path) -> None:
+        """Write card, vectors and the rows' texts: this artifact holds customers' text."""
+        settings = {"texts": list(self._store.texts)}
+        card = Card(**{**self.card.__dict__, "settings": settings})
+        write_artifact(folder, card, {"vectors": self._store.vectors, "truth": self._store.truth})
+
+
+def agreed_accuracy(vectors: Vectors, truth: NDArray[np.int64], k: int) -> float:
+    """Among rows whose k nearest other rows share one label: how often it is the right one.
+
+    One row more of each kind is added, so that a handful of rows never claims certainty.
+
+    Args:
+        vectors: [n, dimensions], unit length.
+        truth: [n] label indices.
+    """
+    index, _ = nearest(vectors, vectors, k + 1)
+    own = index == np.arange(len(vectors))[:, None]
+    # A repeated text may push a row out of its own neighbourhood: then its last neighbour goes.
+    own[~own.any(axis=1), -1] = True
+    labels = truth[index[~own].reshape(len(vectors), -1)]
+    agreed = (labels == labels[:, :1]).all(axis=1)
+    right = int((labels[agreed, 0] == truth[agreed]).sum())
+    return (right + 1) / (int(agreed.sum()) + 2)

@@ -1,0 +1,292 @@
+"""A tuned core for the sure rows, a prompt for the rest, a person for what neither is sure of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasklift import registry
+from tasklift.data.split import sample, split_dataset
+from tasklift.dataset import Dataset
+from tasklift.prediction import DECIMALS, Prediction
+from tasklift.stats.calibration import Platt, fit_platt
+from tasklift.stats.intervals import wilson
+from tasklift.stats.learn_then_test import Certificate, Step, learn_then_test, walk
+from tasklift.strategies.artifact import Card, read_card, write_artifact
+from tasklift.strategies.fewshot import FewShot
+from tasklift.strategies.frozen import FrozenEncoder
+from tasklift.strategies.recipe import Recipe, require, require_rows
+from tasklift.strategy import Candidate, Context, Family, Input, Resources, Strategy, Traits
+from tasklift.task import Task
+from tasklift.worker import timed
+
+#: Rows from which the prompt stage is judged before it is run on the whole certification fold.
+PILOT_ROWS = 48
+
+
+@dataclass(frozen=True)
+class Layered(Recipe):
+    """Core, then prompt, then person, with one threshold whose risk is certified.
+
+    The training rows are cut in three: the core learns from the first fold; on the second each
+    stage's confidence is calibrated (Platt), so that one threshold means the same for both; on the
+    third Learn-then-Test chooses the threshold. Risk is P(wrong | answered without a person).
+
+    Attributes:
+        core: the tuned stage.
+        prompt: the stage for what the core is not sure of; None: straight to the person.
+        alpha: highest tolerated risk.
+        delta: highest tolerated probability that the certificate is wrong.
+        folds: shares of the rows for training, calibration, certification.
+        seed: of the folds.
+    """
+
+    name: ClassVar[str] = "layered"
+    family: ClassVar[Family] = "layered"
+
+    core: Strategy = field(default_factory=FrozenEncoder)
+    prompt: Strategy | None = field(default_factory=FewShot)
+    alpha: float = 0.05
+    delta: float = 0.1
+    folds: tuple[float, float, float] = (0.6, 0.15, 0.25)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(0 < self.alpha < 1, self.name, f"alpha={self.alpha} must lie between 0 and 1")
+        require(0 < self.delta < 1, self.name, f"delta={self.delta} must lie between 0 and 1")
+        fine = min(self.folds) > 0 and abs(sum(self.folds) - 1) < 1e-9
+        require(fine, self.name, f"folds={self.folds} must be positive and sum to 1")
+
+    def parameters(self) -> dict[str, Any]:
+        """The stages by their own parameters."""
+        stages = {"core": _described(self.core), "prompt": _described(self.prompt)}
+        return {**stages, "alpha": self.alpha, "delta": self.delta, "folds": self.folds, "seed": self.seed}
+
+    def base(self) -> str:
+        """Snapshots of both stages' models."""
+        return " ".join(stage.base() for stage in (self.core, self.prompt) if isinstance(stage, Recipe))
+
+    def fit(self, task: Task, train: Dataset) -> LayeredCandidate:
+        """Fit the core, calibrate both stages, certify the threshold."""
+        require_rows(task, train, self.name)
+        done = timed(self._fit, task, train)
+        core, prompt, rule, notes = done.value
+        resources = Resources(labels=len(train), cpu_s=done.cpu_s)
+        card = self.card(task, train, resources, notes=notes, settings=rule.to_json())
+        return LayeredCandidate(card, core, prompt, rule)
+
+    def _fit(self, task: Task, train: Dataset) -> tuple[Candidate, Candidate | None, Rule, dict[str, Any]]:
+        first, rest = split_dataset(train, self.folds[0], by="label", seed=self.seed)
+        second, third = split_dataset(rest, self.folds[1] / (self.folds[1] + self.folds[2]), by="label", seed=self.seed + 1)
+        core = self.core.fit(task, first)
+        prompt = self.prompt.fit(task, first) if self.prompt else None
+        core_scale, pilot = calibrate(core, second), _Pilot(None, "no prompt stage was asked for")
+        ceiling = 1.0
+        if prompt is not None:
+            ceiling, pilot = self._pilot(core, core_scale, prompt, second)
+        certificate = self._certify(core, core_scale, prompt if pilot.scale else None, pilot.scale, ceiling, third)
+        rule = Rule(core_scale, pilot.scale, certificate)
+        notes = {
+            "certificate": certificate.to_json(),
+            "folds": [len(first), len(second), len(third)],
+            "prompt_stage": pilot.reason,
+            "core_validation_accuracy": _note(core, "validation_accuracy"),
+        }
+        return core, prompt, rule, notes
+
+    def _pilot(self, core: Candidate, core_scale: Platt, prompt: Candidate, fold: Dataset) -> tuple[float, _Pilot]:
+        """Is the prompt stage good enough, on rows where the core is not sure, to ever answer alone?
+
+        Asking it costs a model call a row, so a few rows decide whether the whole certification fold
+        is worth it. Over the ceiling (core risk below half of alpha) it is never asked while fitting.
+        """
+        confidence, _ = _judged(core, fold, core_scale)
+        ceiling = 1 - self.alpha / 2
+        unsure = fold.part((row for row, sure in zip(fold, confidence, strict=True) if sure < ceiling), "core unsure")
+        if len(unsure) < 10:
+            return ceiling, _Pilot(None, f"only {len(unsure)} calibration rows leave the core unsure: too few to judge a prompt")
+        rows = sample(unsure, PILOT_ROWS, self.seed)
+        raw, right = _judged(prompt, rows, None)
+        sure = raw >= np.median(raw)
+        best = wilson(float(right[sure].sum()), int(sure.sum()), 0.9)
+        seen = f"{right.mean():.0%} right on {len(rows)} rows where the core is unsure, {best.value:.0%} on its surer half"
+        if best.high < 1 - self.alpha:
+            return ceiling, _Pilot(None, f"never answers alone: {seen}; {1 - self.alpha:.0%} needed. Its answer goes to the person as a suggestion")
+        return ceiling, _Pilot(fit_platt(raw, right), f"answers where it is sure: {seen}")
+
+    def _certify(
+        self, core: Candidate, core_scale: Platt, prompt: Candidate | None, prompt_scale: Platt | None, ceiling: float, fold: Dataset
+    ) -> Certificate:
+        """Learn-then-Test over the threshold: the core answers from it on, else the prompt from it on."""
+        core_sure, core_right = _judged(core, fold, core_scale)
+        if prompt is None or prompt_scale is None:
+            return learn_then_test(core_sure, 1 - core_right, self.alpha, self.delta)
+        asked = np.flatnonzero(core_sure < ceiling)
+        sure, right = np.zeros(len(fold)), np.zeros(len(fold))
+        part = fold.part((fold.examples[i] for i in asked), "core unsure")
+        sure[asked], right[asked] = _judged(prompt, part, prompt_scale)
+        # Over the ceiling the prompt was not asked: no threshold there can be judged.
+        tried = sorted({*core_sure[core_sure <= ceiling], *sure[asked][sure[asked] <= ceiling]}, reverse=True)
+        steps = []
+        for threshold in tried:
+            by_core = core_sure >= threshold
+            by_prompt = ~by_core & (sure >= threshold)
+            errors = (1 - core_right)[by_core].sum() + (1 - right)[by_prompt].sum()
+            steps.append(Step(float(threshold), int(by_core.sum() + by_prompt.sum()), int(errors)))
+        return walk(steps, len(fold), self.alpha, self.delta)
+
+    @staticmethod
+    def load(folder: Path, card: Card) -> LayeredCandidate:
+        """A saved candidate with its stages."""
+        core = _load_part(folder / "core")
+        prompt = _load_part(folder / "prompt") if (folder / "prompt").exists() else None
+        return LayeredCandidate(card, core, prompt, Rule.from_json(card.settings))
+
+
+@dataclass(frozen=True)
+class _Pilot:
+    """The prompt stage's calibration, None where it never answers alone, and why."""
+
+    scale: Platt | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When which stage answers.
+
+    Attributes:
+        core: raw confidence of the core -> probability of being right.
+        prompt: the same for the prompt stage; None: it only suggests.
+        certificate: with the threshold; a threshold of None defers everything.
+    """
+
+    core: Platt
+    prompt: Platt | None
+    certificate: Certificate
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain fields, for the card."""
+        prompt = [self.prompt.slope, self.prompt.offset] if self.prompt else None
+        core = [self.core.slope, self.core.offset]
+        return {"core": core, "prompt": prompt, "certificate": self.certificate.to_json()}
+
+    @classmethod
+    def from_json(cls, row: Any) -> Rule:
+        """The inverse of `to_json`."""
+        prompt = Platt(*row["prompt"]) if row["prompt"] else None
+        return cls(Platt(*row["core"]), prompt, Certificate.from_json(row["certificate"]))
+
+
+class LayeredCandidate(Candidate):
+    """Stages in order; `children` keeps what each one said.
+
+    A suggestion for the person, where both stages are unsure, is the last child.
+    """
+
+    def __init__(self, card: Card, core: Candidate, prompt: Candidate | None, rule: Rule) -> None:
+        self.card, self.core, self.prompt, self.rule = card, core, prompt, rule
+        self.fingerprint: str = card.fingerprint
+        self.family: Family = card.family
+        self.setup: Resources = card.setup
+        self.training_ids = card.training_ids
+        self.notes = card.notes
+        stages = [stage.traits for stage in (core, prompt) if stage is not None]
+        self.traits = Traits(
+            deterministic=all(traits.deterministic for traits in stages),
+            remote=any(traits.remote for traits in stages),
+            data_leaves_machine=any(traits.data_leaves_machine for traits in stages),
+            batch_size=min(traits.batch_size for traits in stages) if any(t.remote for t in stages) else 64,
+        )
+
+    async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
+        """Core for all; prompt for the unsure (for all with `ctx.all_stages`); the rest deferred."""
+        first = await self.core.predict(inputs, ctx)
+        asked = [i for i, p in enumerate(first) if self._unsure(p) or ctx.all_stages] if self.prompt else []
+        second: dict[int, Prediction] = {}
+        if self.prompt is not None and asked:
+            answers = await self.prompt.predict([inputs[i] for i in asked], ctx)
+            second = dict(zip(asked, answers, strict=True))
+        return [self._decide(p, second.get(i)) for i, p in enumerate(first)]
+
+    def _unsure(self, core: Prediction) -> bool:
+        threshold = self.rule.certificate.threshold
+        return threshold is None or self._sure(core, self.rule.core) < threshold
+
+    def _decide(self, core: Prediction, prompt: Prediction | None) -> Prediction:
+        children = (core,) if prompt is None else (core, prompt)
+        if core.error is not None and core.error.kind == "empty_input":
+            return replace(core, children=children)
+        sure = self._sure(core, self.rule.core)
+        usage, latency = core.usage, core.latency_s
+        if not self._unsure(core):
+            return Prediction(core.output, core.scores, sure, usage=usage, latency_s=latency, children=children, notes={"stage": "core"})
+        if prompt is not None:
+            usage, latency = usage + prompt.usage, latency + prompt.latency_s
+            threshold, scale = self.rule.certificate.threshold, self.rule.prompt
+            second = self._sure(prompt, scale) if scale is not None else 0.0
+            if threshold is not None and scale is not None and second >= threshold:
+                rest = {"usage": usage, "latency_s": latency, "children": children, "notes": {"stage": "prompt"}}
+                return Prediction(prompt.output, prompt.scores, second, **rest)
+        return Prediction(deferred=True, confidence=sure, usage=usage, latency_s=latency, children=children, notes={"stage": "human"})
+
+    @staticmethod
+    def _sure(prediction: Prediction, scale: Platt) -> float:
+        if prediction.error is not None or prediction.confidence is None:
+            return 0.0
+        return round(float(scale(np.array([prediction.confidence]))[0]), DECIMALS)
+
+    def save(self, folder: Path) -> None:
+        """Write the card and both stages."""
+        parts = {"core": self.core} | ({"prompt": self.prompt} if self.prompt else {})
+        write_artifact(folder, self.card, {}, parts)
+
+    async def aclose(self) -> None:
+        """Close both stages."""
+        await self.core.aclose()
+        if self.prompt is not None:
+            await self.prompt.aclose()
+
+
+def calibrate(candidate: Candidate, fold: Dataset) -> Platt:
+    """How a candidate's confidence relates to being right, on rows it has not seen."""
+    raw, right = _judged(candidate, fold, None)
+    return fit_platt(raw, right)
+
+
+def _judged(candidate: Candidate, fold: Dataset, scale: Platt | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Confidence (scaled) and rightness of a candidate on labelled rows: [n], [n].
+
+    A failed row, or one without a confidence, is not sure at all.
+    """
+    answers = asyncio.run(_answers(candidate, fold))
+    raw = np.array([p.confidence if p.confidence is not None and p.error is None else 0.0 for p in answers])
+    right = np.array([float(p.output == row.output) for p, row in zip(answers, fold, strict=True)])
+    return (np.round(scale(raw), DECIMALS) if scale else raw), right
+
+
+async def _answers(candidate: Candidate, fold: Dataset) -> list[Prediction]:
+    return await candidate.predict(fold.inputs, Context())
+
+
+def _described(stage: Strategy | None) -> dict[str, Any] | None:
+    if stage is None:
+        return None
+    parameters = stage.parameters() if isinstance(stage, Recipe) else {}
+    return {"strategy": stage.name, "parameters": parameters}
+
+
+def _note(candidate: Candidate, name: str) -> Any:
+    return candidate.notes.get(name)
+
+
+def _load_part(folder: Path) -> Candidate:
+    card = read_card(folder)
+    candidate: Candidate = registry.load("strategy", card.strategy).load(folder, card)
+    return candidate

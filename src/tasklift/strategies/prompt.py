@@ -1,0 +1,179 @@
+"""Zero-shot prompting: a template with the label definitions, the model picks one of the labels."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.special import softmax
+
+from tasklift.dataset import Dataset
+from tasklift.errors import ModelError
+from tasklift.llm.model import Model, Reply, Request
+from tasklift.llm.open import open_model
+from tasklift.llm.template import Template
+from tasklift.prediction import Prediction
+from tasklift.strategies.artifact import Card, write_artifact
+from tasklift.strategies.classifier import text_of
+from tasklift.strategies.recipe import Recipe, require
+from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
+from tasklift.task import Task
+
+SYSTEM = """{{ instruction }}
+
+The labels, each with its meaning:
+{% for label, definition in labels.items() %}
+- {{ label }}: {{ definition }}
+{% endfor %}
+
+Answer with exactly one label and nothing else."""
+USER = """Message: {{ text }}
+
+Label:"""
+#: An input that says nothing: what the model answers to it is its bias (Zhao et al. 2021).
+NOTHING = "N/A"
+#: Longer inputs are cut, and the prediction says so.
+MAX_CHARS = 6000
+
+
+@dataclass(frozen=True)
+class Prompt(Recipe):
+    """Label definitions in, one label out.
+
+    Attributes:
+        model: `local`, or the URL of an OpenAI-compatible endpoint with `#model-name`.
+        system: Jinja2 template of the system message; may use instruction, labels.
+        user: Jinja2 template of the user message; may also use text, input.
+        calibrate: divide by what the model answers to an empty input, where it gives
+            log-probabilities: small models prefer some label names whatever the text.
+    """
+
+    name: ClassVar[str] = "prompt"
+    family: ClassVar[Family] = "prompt"
+    needs_rows: ClassVar[bool] = False
+
+    model: str | Model = "local"
+    system: str = SYSTEM
+    user: str = USER
+    calibrate: bool = True
+
+    def __post_init__(self) -> None:
+        require(bool(self.user.strip()), self.name, "the user template is empty")
+        Template(self.system, self.user).check()
+
+    def base(self) -> str:
+        """Snapshot of the model."""
+        return open_model(self.model).snapshot
+
+    def parameters(self) -> dict[str, Any]:
+        """The model by its name."""
+        named = {key: getattr(self, key) for key in self.__dataclass_fields__ if key != "model"}
+        return named | {"model": self.model if isinstance(self.model, str) else self.model.name}
+
+    def fit(self, task: Task, train: Dataset) -> PromptCandidate:
+        """Nothing is trained and no row is looked at."""
+        card = self.card(task, train, Resources())
+        return PromptCandidate(card, open_model(self.model))
+
+    @staticmethod
+    def load(folder: Path, card: Card) -> PromptCandidate:
+        """A saved candidate; the model is opened by its name."""
+        return PromptCandidate(card, open_model(str(card.parameters["model"])))
+
+
+class PromptedCandidate(Candidate):
+    """What zero-shot and few-shot share: rendering, asking, turning a reply into a prediction."""
+
+    def __init__(self, card: Card, model: Model) -> None:
+        self.card, self.model = card, model
+        self.fingerprint: str = card.fingerprint
+        self.family: Family = card.family
+        self.setup: Resources = card.setup
+        self.training_ids = card.training_ids
+        self.notes = card.notes
+        self.labels = tuple(card.labels)
+        self.template = Template(card.parameters["system"], card.parameters["user"])
+        self.traits = Traits(
+            deterministic=model.deterministic,
+            remote=model.remote,
+            data_leaves_machine=model.data_leaves_machine,
+            batch_size=1 if model.remote else 8,
+        )
+
+    async def answer(self, value: Input, ctx: Context) -> Prediction:
+        """One prediction; a failing model gives an error, never an exception."""
+        raise NotImplementedError
+
+    async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
+        """One prediction an input, asked concurrently; the model bounds how many at once."""
+        return list(await asyncio.gather(*(self._safely(value, ctx) for value in inputs)))
+
+    async def _safely(self, value: Input, ctx: Context) -> Prediction:
+        if not text_of(value, self.card.input_fields).strip():
+            return Prediction.failed("empty_input", "the input has no text")
+        if ctx.deadline is not None and time.monotonic() >= ctx.deadline:
+            return Prediction.failed("timeout", "the deadline had passed before the model was asked")
+        try:
+            if ctx.deadline is None:
+                return await self.answer(value, ctx)
+            return await asyncio.wait_for(self.answer(value, ctx), ctx.deadline - time.monotonic())
+        except ModelError as error:
+            return Prediction.failed(error.kind, str(error))
+        except TimeoutError:
+            return Prediction.failed("timeout", "the deadline passed while the model was answering")
+
+    def request(self, value: Input, labels: Sequence[str], ctx: Context, examples: Sequence[Mapping[str, str]] = ()) -> Request:
+        """The rendered request for one input."""
+        text = text_of(value, self.card.input_fields)[:MAX_CHARS]
+        known = self.card.labels
+        messages = self.template.render(
+            {
+                "instruction": self.card.instruction,
+                "labels": {label: known[label] for label in labels},
+                "examples": list(examples),
+                "text": text,
+                "input": {name: str(value.get(name, ""))[:MAX_CHARS] for name in self.card.input_fields},
+            }
+        )
+        return Request(messages, tuple(labels), seed=ctx.seed, repeat=ctx.repeat)
+
+    def save(self, folder: Path) -> None:
+        """Write the card; the model is named in it, not stored."""
+        write_artifact(folder, self.card, {})
+
+    async def aclose(self) -> None:
+        """Close the model's connections."""
+        await self.model.aclose()
+
+
+class PromptCandidate(PromptedCandidate):
+    """Zero-shot."""
+
+    def __init__(self, card: Card, model: Model) -> None:
+        super().__init__(card, model)
+        self._bias: Mapping[str, float] | None = None
+
+    async def answer(self, value: Input, ctx: Context) -> Prediction:
+        """Ask, and correct for the model's bias where it gives log-probabilities."""
+        reply = await self.model.complete(self.request(value, self.labels, ctx))
+        if reply.log_probs is None or not self.card.parameters["calibrate"]:
+            return prediction_of(reply)
+        if self._bias is None:
+            empty = {name: NOTHING for name in self.card.input_fields}
+            self._bias = (await self.model.complete(self.request(empty, self.labels, ctx))).log_probs
+        return prediction_of(reply, self._bias)
+
+
+def prediction_of(reply: Reply, bias: Mapping[str, float] | None = None, **notes: Any) -> Prediction:
+    """A reply as a prediction: probabilities from log-probabilities less the bias, else the bare label."""
+    rest = {"usage": reply.usage, "latency_s": reply.latency_s, "notes": notes}
+    if reply.log_probs is None:
+        return Prediction(output=reply.text, **rest)
+    labels = list(reply.log_probs)
+    scores = np.array([reply.log_probs[label] - (bias[label] if bias else 0.0) for label in labels])
+    return Prediction.from_probabilities(dict(zip(labels, softmax(scores).tolist(), strict=True)), **rest)

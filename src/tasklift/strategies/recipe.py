@@ -1,0 +1,77 @@
+"""What recipes share: a fingerprint, checks before fitting, and the card of the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from tasklift.dataset import Dataset
+from tasklift.errors import StrategyError
+from tasklift.strategies.artifact import Card, fingerprint_of
+from tasklift.strategy import Family, Resources
+from tasklift.task import Task
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Base of every strategy that ships: frozen parameters and a fingerprint known before fitting."""
+
+    name: ClassVar[str]
+    family: ClassVar[Family]
+    #: raised when the same parameters begin to mean something else
+    version: ClassVar[int] = 1
+    #: False for recipes that look at no row
+    needs_rows: ClassVar[bool] = True
+
+    def base(self) -> str:
+        """Snapshot of the pre-trained model underneath, '' where there is none."""
+        return ""
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters as plain values, for the card and the fingerprint."""
+        return asdict(self)
+
+    def fingerprint(self, task: Task, train: Dataset) -> str:
+        """Hash of everything that decides the candidate's answers."""
+        rows = train.content_hash if self.needs_rows else ""
+        return fingerprint_of(self.name, self.version, self.parameters(), task.content_hash, rows, self.base())
+
+    def card(self, task: Task, train: Dataset, setup: Resources, **rest: Mapping[str, Any]) -> Card:
+        """The card of a candidate that this recipe made from these rows."""
+        return Card(
+            strategy=self.name,
+            fingerprint=self.fingerprint(task, train),
+            family=self.family,
+            parameters=self.parameters(),
+            labels=task.labels,
+            instruction=task.instruction,
+            input_fields=task.input_fields,
+            setup=setup,
+            training_ids=train.keys if self.needs_rows else frozenset(),
+            **rest,  # type: ignore[arg-type]
+        )
+
+
+def require(condition: bool, who: str, what: str) -> None:
+    """Refuse parameters that make no sense.
+
+    Raises:
+        StrategyError: `what` says which value and what is allowed.
+    """
+    if not condition:
+        raise StrategyError(f"{who}: {what}")
+
+
+def require_rows(task: Task, train: Dataset, who: str) -> None:
+    """Refuse rows that no classifier can be fitted to.
+
+    Raises:
+        StrategyError: no rows, unlabelled rows, or only one label among them.
+    """
+    require(len(train) > 0, who, f"no training rows for task {task.name}; import some with `tasklift data import`")
+    unlabelled = [row.id for row in train if row.output is None]
+    require(not unlabelled, who, f"{len(unlabelled)} training rows carry no output (first: {unlabelled[:1]})")
+    for label in train.outputs:
+        task.check_output(label)
+    require(len(set(train.outputs)) > 1, who, f"all training rows carry the label {train.outputs[0]!r}; add rows of others")
