@@ -100,9 +100,7 @@ def bench(args: list[str]) -> int:
             doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
             say(f"{name:24} {doc.partition(chr(10))[0]}")
         if args:
-            raise SetupError(
-                f"no benchmark is called {args[0]!r}: the names are listed by `python3 dev.py bench`"
-            )
+            raise SetupError(f"no benchmark is called {args[0]!r}: the names are listed by `python3 dev.py bench`")
         return 0
     spec = ensure("test")
     return call([spec.python, found[args[0]], *args[1:]], child_env(spec.folder))
@@ -128,9 +126,7 @@ def lock(args: list[str]) -> int:
     env = child_env(find_links=False)
     everything = ["pyproject.toml", "--group", "build", "--extra", "local", "--group", "dev"]
     # Universal, so that the names of the CUDA packages are seen on every system.
-    plain = subprocess.run(
-        [*common, *everything], cwd=ROOT, env=env, check=False, capture_output=True, text=True
-    )
+    plain = subprocess.run([*common, *everything], cwd=ROOT, env=env, check=False, capture_output=True, text=True)
     if plain.returncode:
         raise SetupError(f"cannot resolve: {' '.join(plain.stderr.split())[:300]}")
     leave_out = [f"--no-emit-package={name}" for name in sorted(set(CUDA_PACKAGE.findall(plain.stdout)))]

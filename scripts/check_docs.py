@@ -96,20 +96,14 @@ def check_file(path: Path) -> str:
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return f"took more than {TIMEOUT} s"
-    return (
-        ""
-        if done.returncode == 0
-        else (done.stdout[-500:] + done.stderr[-3000:]).strip() or "failed silently"
-    )
+    return "" if done.returncode == 0 else (done.stdout[-500:] + done.stderr[-3000:]).strip() or "failed silently"
 
 
 def command_tree(command: Any, path: tuple[str, ...] = ("tasklift",)) -> Iterator[tuple[str, ...]]:
     """(command words) and (command words, option, other spellings ...) of everything that is not hidden."""
     yield path
     for parameter in command.params:
-        options = tuple(
-            word for word in (*parameter.opts, *parameter.secondary_opts) if word.startswith("--")
-        )
+        options = tuple(word for word in (*parameter.opts, *parameter.secondary_opts) if word.startswith("--"))
         if options and not getattr(parameter, "hidden", False) and not UNDOCUMENTED & set(options):
             yield (" ".join(path), *options)
     for name, inner in sorted(getattr(command, "commands", {}).items()):

@@ -80,8 +80,7 @@ def declared(dist: Distribution) -> list[str]:
     classifiers = [
         value.rpartition(" :: ")[2]
         for value in meta.get_all("Classifier") or []
-        if value.startswith("License ::")
-        and not value.endswith(("OSI Approved", "Other/Proprietary License"))
+        if value.startswith("License ::") and not value.endswith(("OSI Approved", "Other/Proprietary License"))
     ]
     text = "".join(meta.get_all("License") or ()).strip()
     short = [text] if text and len(text) < 100 and "\n" not in text and text.upper() != "UNKNOWN" else []
@@ -101,10 +100,7 @@ def acceptable(statement: str) -> bool:
         return True
     options = re.split(r"\s+or\s+|\s*/\s*", statement, flags=re.IGNORECASE)
     return any(
-        all(
-            plain(part.strip(" ()")) in ALLOWED
-            for part in re.split(r"\s+and\s+|[,;&]", option, flags=re.IGNORECASE)
-        )
+        all(plain(part.strip(" ()")) in ALLOWED for part in re.split(r"\s+and\s+|[,;&]", option, flags=re.IGNORECASE))
         for option in options
     )
 

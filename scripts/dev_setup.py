@@ -248,9 +248,7 @@ class Setup:
             discard(folder)
             free = shutil.disk_usage(ROOT).free // 1_000_000
             if free < self.spec.disk_mb:
-                raise SetupError(
-                    f"needs about {self.spec.disk_mb} MB of disk, {free} MB are free: free some space"
-                )
+                raise SetupError(f"needs about {self.spec.disk_mb} MB of disk, {free} MB are free: free some space")
             folder.mkdir()
             owner.write_text(base_identity())
             self.unfinished.touch()
@@ -266,14 +264,10 @@ class Setup:
             command += ["--allow-existing", "--python", sys.executable, self.spec.folder]
             self.step("virtual environment", command)
             return
-        probe = subprocess.run(
-            [sys.executable, "-c", "import ensurepip, venv"], capture_output=True, check=False
-        )
+        probe = subprocess.run([sys.executable, "-c", "import ensurepip, venv"], capture_output=True, check=False)
         if probe.returncode:
             package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
-            raise SetupError(
-                f"this Python has no ensurepip: `apt install {package}` (Debian, Ubuntu) or install uv"
-            )
+            raise SetupError(f"this Python has no ensurepip: `apt install {package}` (Debian, Ubuntu) or install uv")
         self.step("virtual environment", [sys.executable, "-m", "venv", self.spec.folder])
         pinned = PINS / "uv.txt"
         wanted = ["--require-hashes", "--no-deps", "-r", pinned] if pinned.exists() else ["uv"]
@@ -316,9 +310,7 @@ class Setup:
         if code and not tolerate:
             say("FAILED")
             said = self.log.read_bytes()[start:].decode("utf-8", "replace")
-            why = next(
-                (reason for pattern, reason in REASONS if re.search(pattern, said)), "see the log for why"
-            )
+            why = next((reason for pattern, reason in REASONS if re.search(pattern, said)), "see the log for why")
             raise SetupError(f"{title}: {why} (full output: {self.log.relative_to(ROOT)})")
         say(f"{time.monotonic() - started:.1f} s")
 

@@ -112,12 +112,12 @@ class Economics(Schema):
     horizon_months: float = Field(default=12, gt=0)
     items_per_month: Amount
     error_usd: Amount = exactly(0)
-    error_usd_by_label: dict[str, Amount] = {}
-    error_usd_by_slice: dict[str, Amount] = {}
+    error_usd_by_label: dict[str, Amount] = Field(default_factory=dict)
+    error_usd_by_slice: dict[str, Amount] = Field(default_factory=dict)
     review_usd: Amount = exactly(0)
     reviewer_accuracy: float = Field(default=0.97, ge=0, le=1)
     changes_per_year: Amount = exactly(0)
     margin: float = Field(default=0.02, ge=0, lt=1)
     prices: UnitPrices = UnitPrices()
-    options: dict[str, OptionCosts] = {}
+    options: dict[str, OptionCosts] = Field(default_factory=dict)
     gates: Gates | None = None

@@ -30,7 +30,17 @@ class ProjectFile(Schema):
     schema_version: Literal[1] = 1
     name: str
     model: str = "local"
-    strategies: tuple[str, ...] = ("majority", "baseline", "knn", "frozen", "encoder", "prompt", "fewshot", "layered", "human")
+    strategies: tuple[str, ...] = (
+        "majority",
+        "baseline",
+        "knn",
+        "frozen",
+        "encoder",
+        "prompt",
+        "fewshot",
+        "layered",
+        "human",
+    )
 
 
 class DataSource(Schema):
@@ -45,7 +55,7 @@ class DataSource(Schema):
     """
 
     file: str
-    fields: dict[str, str] = {}
+    fields: dict[str, str] = Field(default_factory=dict)
     test_share: float = Field(default=0.3, gt=0, lt=1)
     split_by: Literal["label", "group", "time"] = "label"
     seed: int = 0
@@ -62,7 +72,7 @@ class TaskFile(Task):
 
     data: DataSource | None = None
     compare: tuple[str, ...] = ()
-    strategies: dict[str, dict[str, Any]] = {}
+    strategies: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @property
     def task(self) -> Task:
@@ -96,7 +106,9 @@ class Project:
         for path in sorted(folder.glob("tasks/*/task.toml")):
             found = parse(TaskFile, read_toml(path), str(path))
             if found.name != path.parent.name:
-                raise ConfigError(f"{path}: `name`: {found.name!r} must be the name of its folder, {path.parent.name!r}")
+                raise ConfigError(
+                    f"{path}: `name`: {found.name!r} must be the name of its folder, {path.parent.name!r}"
+                )
             tasks[found.name] = found
         if not tasks:
             raise ConfigError(f"{folder}: no tasks/<name>/task.toml; `tasklift init` writes one")
@@ -134,7 +146,9 @@ class Project:
         if any(row.split == "test" for row in data):
             return data.where("train"), data.where("test"), data.warnings
         if any(row.split for row in data):
-            raise DataError(f"{path}: rows name splits, but none is called 'test'; use 'train' and 'test', or leave split out")
+            raise DataError(
+                f"{path}: rows name splits, but none is called 'test'; use 'train' and 'test', or leave split out"
+            )
         train, test = split_dataset(data, 1 - task.data.test_share, task.data.split_by, task.data.seed)
         return train, test, data.warnings
 

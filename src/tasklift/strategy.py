@@ -116,7 +116,10 @@ class Candidate(Protocol):
 class Strategy(Protocol):
     """A frozen recipe: parameters only, validated when made."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Registry name."""
+        ...
 
     def fingerprint(self, task: Task, train: Dataset) -> str:
         """The fingerprint that the fitted candidate will have: `fit` is cached by it."""

@@ -125,7 +125,11 @@ class Task(Schema):
     @property
     def content_hash(self) -> str:
         """Hash of what decides answers (instruction, output, input fields): not gates, not economics."""
-        seen = {"instruction": self.instruction, "output": self.output.model_dump(), "input": self.input_fields}
+        seen = {
+            "instruction": self.instruction,
+            "output": self.output.model_dump(),
+            "input": self.input_fields,
+        }
         return hashlib.sha256(json.dumps(seen, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def check_output(self, output: Any) -> None:

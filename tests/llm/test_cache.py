@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from tasklift.cache import ContentCache
 from tasklift.errors import ServerError, TaskliftError
-from tasklift.llm.cache import CachedModel, ContentCache
+from tasklift.llm.cached import CachedModel
 from tasklift.llm.fake import Scripted, ScriptedModel
 from tasklift.llm.model import Message, Model, Reply, Request
 from tasklift.prediction import Usage

@@ -104,9 +104,7 @@ async def test_one_repair_gives_the_label_and_counts_both_calls() -> None:
 
 async def test_a_wrong_label_twice_is_invalid_output() -> None:
     async with FakeEndpoint(default=Behaviour("Sales", finish_reason="length")) as endpoint:
-        with pytest.raises(
-            InvalidOutputError, match=r"'Sales' \(finish_reason: length\) is none of the 3 labels"
-        ):
+        with pytest.raises(InvalidOutputError, match=r"'Sales' \(finish_reason: length\) is none of the 3 labels"):
             await complete(endpoint, ask(labels=LABELS))
         assert len(endpoint.received) == 2
 
@@ -226,9 +224,7 @@ def test_impossible_addresses_are_refused(url: str) -> None:
 async def test_the_only_model_is_found_even_inside_a_running_loop(key_variable: str) -> None:
     async with FakeEndpoint(models=["solo"], api_key=KEY) as endpoint:
         # In a thread, since this loop also serves the endpoint.
-        model = await asyncio.to_thread(
-            OpenAICompatibleModel.from_url, endpoint.url, key_variable=key_variable
-        )
+        model = await asyncio.to_thread(OpenAICompatibleModel.from_url, endpoint.url, key_variable=key_variable)
         assert (await model.complete(ask())).text == "ok"
         await model.aclose()
     assert model.name.endswith("/v1#solo")

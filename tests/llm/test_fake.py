@@ -159,17 +159,13 @@ async def test_openai_sees_documented_errors(endpoint: FakeEndpoint) -> None:
 async def test_openai_meets_failures(behaviour: Behaviour, error: Any) -> None:
     async with FakeEndpoint(default=behaviour) as endpoint, client(endpoint) as api:
         with pytest.raises(error):
-            await api.with_options(timeout=0.3).chat.completions.create(
-                model=endpoint.model, messages=MESSAGES
-            )
+            await api.with_options(timeout=0.3).chat.completions.create(model=endpoint.model, messages=MESSAGES)
 
 
 async def test_openai_retries_after_a_rate_limit() -> None:
     script = [Behaviour.error(429, retry_after_s=0.01)]
     async with FakeEndpoint(script) as endpoint, client(endpoint) as api:
-        found = await api.with_options(max_retries=1).chat.completions.create(
-            model=endpoint.model, messages=MESSAGES
-        )
+        found = await api.with_options(max_retries=1).chat.completions.create(model=endpoint.model, messages=MESSAGES)
         assert found.choices[0].message.content == "ok"
         assert len(endpoint.received) == 2
 

@@ -196,9 +196,7 @@ def test_an_error_inside_a_200_keeps_its_status() -> None:
     assert getattr(found, "error", None) is RateLimitError
 
 
-@pytest.mark.parametrize(
-    "body", [b"[]", b"{}", b'{"choices": []}', b'{"choices": [{"message": null}]}', b"[" * 9999]
-)
+@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"choices": []}', b'{"choices": [{"message": null}]}', b"[" * 9999])
 def test_odd_json_is_invalid_output(body: bytes) -> None:
     found = read_answer(200, {}, body, lambda: 0.0)
     assert getattr(found, "error", None) is InvalidOutputError
@@ -222,9 +220,7 @@ def _everything(error: BaseException | None) -> str:
     """All that a log could show of an error: its chain, and the attributes of each link."""
     shown = ""
     while error is not None:
-        shown += (
-            "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error)) + repr(error.args)
-        )
+        shown += "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error)) + repr(error.args)
         error = error.__cause__ or error.__context__
     return shown
 
@@ -247,9 +243,7 @@ async def test_the_key_is_in_no_error_repr_or_log(
     caplog.set_level(logging.DEBUG)
     async with FakeEndpoint(default=behaviour) as endpoint:
         options = ClientOptions(timeout_s=0.1, max_retries=0)
-        model = OpenAICompatibleModel(
-            endpoint.url, endpoint.model, key_variable=key_variable, options=options
-        )
+        model = OpenAICompatibleModel(endpoint.url, endpoint.model, key_variable=key_variable, options=options)
         with pytest.raises(ModelError) as caught:
             await model.complete(ask(labels=LABELS))
         shown = repr(model) + repr(vars(model)) + repr(vars(model._transport)) + caplog.text
@@ -265,9 +259,7 @@ async def test_a_wrong_key_says_which_variable_to_check(key_variable: str) -> No
     assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("variable", "hint"), [("UNSET_KEY", "UNSET_KEY is not set"), (None, "no key was sent")]
-)
+@pytest.mark.parametrize(("variable", "hint"), [("UNSET_KEY", "UNSET_KEY is not set"), (None, "no key was sent")])
 async def test_a_missing_key_says_so(variable: str | None, hint: str) -> None:
     async with FakeEndpoint(api_key=KEY) as endpoint:
         with pytest.raises(AuthenticationError, match=hint):
@@ -321,9 +313,7 @@ async def test_tokens_per_minute_follow_what_was_really_used() -> None:
     assert time.pauses == [60.0] * 3
 
 
-@pytest.mark.parametrize(
-    "bad", [{"timeout_s": 0}, {"max_retries": -1}, {"max_concurrency": 0}, {"backoff_s": -1.0}]
-)
+@pytest.mark.parametrize("bad", [{"timeout_s": 0}, {"max_retries": -1}, {"max_concurrency": 0}, {"backoff_s": -1.0}])
 def test_impossible_options_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(bad))):
         ClientOptions(**bad)

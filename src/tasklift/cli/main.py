@@ -28,8 +28,13 @@ app.add_typer(data_app, name="data")
 app.add_typer(models_app, name="models")
 
 ProjectOption = Annotated[Path, typer.Option("--project", "-p", help="Project folder (with tasklift.toml).")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object; progress goes to standard error.")]
-ModelOption = Annotated[str | None, typer.Option("--model", help="URL of an OpenAI-compatible endpoint, with #model-name, or `local`.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print exactly one JSON object; progress goes to standard error.")
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="URL of an OpenAI-compatible endpoint, with #model-name, or `local`."),
+]
 TaskArgument = Annotated[str | None, typer.Argument(help="Task name; may be left out where there is one.")]
 
 
@@ -52,13 +57,23 @@ def check(project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
 def evaluate(
     task: TaskArgument = None,
     project: ProjectOption = Path(),
-    strategies: Annotated[str | None, typer.Option(help="Comma-separated names; the task's own list without it.")] = None,
+    strategies: Annotated[
+        str | None, typer.Option(help="Comma-separated names; the task's own list without it.")
+    ] = None,
     model: ModelOption = None,
     rows: Annotated[int | None, typer.Option(min=1, help="At most this many test rows, stratified by label.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every strategy on the same test rows; print intervals, cost and a decision where economics are given."""
-    _run("evaluate:evaluate", task=task, folder=project, strategies=strategies, model=model, rows=rows, as_json=as_json)
+    _run(
+        "evaluate:evaluate",
+        task=task,
+        folder=project,
+        strategies=strategies,
+        model=model,
+        rows=rows,
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -70,7 +85,14 @@ def decide(
     as_json: JsonOption = False,
 ) -> None:
     """Decide on a stored evaluation under given economics: no model is called."""
-    _run("evaluate:decide", task=task, folder=project, economics=economics, evaluation=evaluation, as_json=as_json)
+    _run(
+        "evaluate:decide",
+        task=task,
+        folder=project,
+        economics=economics,
+        evaluation=evaluation,
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -90,7 +112,9 @@ def data_import(
     file: Annotated[Path, typer.Argument(help="A .jsonl or .csv file.")],
     task: Annotated[str | None, typer.Option(help="Task name; may be left out where there is one.")] = None,
     project: ProjectOption = Path(),
-    field: Annotated[list[str] | None, typer.Option(help="target=COLUMN, such as text=message or slice.channel=via.")] = None,
+    field: Annotated[
+        list[str] | None, typer.Option(help="target=COLUMN, such as text=message or slice.channel=via.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a file against the task and write it into the project in the pinned row format."""

@@ -7,7 +7,8 @@ import sys
 from tasklift import registry
 from tasklift.cli import show
 from tasklift.errors import MissingDependencyError
-from tasklift.llm.weights import WEIGHTS, default_home, pull as fetch, status
+from tasklift.llm.weights import WEIGHTS, default_home, status
+from tasklift.llm.weights import pull as fetch
 
 
 def pull(name: str | None) -> int:
@@ -27,7 +28,13 @@ def list_models(as_json: bool) -> int:
     found = status(default_home())
     if as_json:
         rows = [
-            {"name": one.weights.name, "path": one.path, "ready": one.ready, "licence": one.weights.licence, "source": one.weights.upstream}
+            {
+                "name": one.weights.name,
+                "path": one.path,
+                "ready": one.ready,
+                "licence": one.weights.licence,
+                "source": one.weights.upstream,
+            }
             for one in found
         ]
         show.print_json({"models": rows})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from tasklift.cli import show
 from tasklift.errors import ConfigError
@@ -13,7 +14,7 @@ from tasklift.strategies.build import build
 
 PROJECT = """schema_version = 1
 name = "{folder}"
-model = "local"   # or "https://host/v1#model-name" of any OpenAI-compatible endpoint; the key comes from the environment
+model = "local"   # or "https://host/v1#model-name" (OpenAI-compatible; the key comes from TASKLIFT_API_KEY)
 """
 TASK = """schema_version = 1
 name = "{name}"
@@ -81,27 +82,40 @@ def init(folder: Path, name: str) -> int:
 def check(folder: Path, as_json: bool) -> int:
     """Read everything a project holds, as an evaluation would, without fitting."""
     project = Project.open(folder)
-    report = []
+    report: list[dict[str, Any]] = []
     for name, task in project.tasks.items():
         train, test, warnings = project.rows(task)
         for strategy in ("prompt", "fewshot"):
             given = task.strategies.get(strategy, {})
             Template(str(given.get("system", "")), str(given.get("user", ""))).check()
-        build([s for s in task.compare or project.settings.strategies if s in ("majority", "baseline", "human")], {}, project.settings.model)
+        build(
+            [s for s in task.compare or project.settings.strategies if s in ("majority", "baseline", "human")],
+            {},
+            project.settings.model,
+        )
         beside = folder / "tasks" / name / "economics.toml"
         priced = project.economics(task) if task.economics or beside.exists() else None
         counts = Counter(train.outputs)
         unseen = [label for label in task.labels if counts[label] == 0]
         notes = [*warnings, *([f"labels without a training row: {', '.join(unseen)}"] if unseen else [])]
         report.append(
-            {"task": name, "labels": len(task.labels), "train": len(train), "test": len(test), "economics": priced is not None, "notes": notes}
+            {
+                "task": name,
+                "labels": len(task.labels),
+                "train": len(train),
+                "test": len(test),
+                "economics": priced is not None,
+                "notes": notes,
+            }
         )
     if as_json:
         show.print_json({"project": project.settings.name, "tasks": report})
         return 0
     for row in report:
         priced_text = "economics given" if row["economics"] else "no economics: no decision"
-        print(f"{row['task']}: {row['labels']} labels, {row['train']} training and {row['test']} test rows, {priced_text}")
+        print(
+            f"{row['task']}: {row['labels']} labels, {row['train']} training and {row['test']} test rows, {priced_text}"
+        )
         for note in row["notes"]:
             print(f"  note: {note}")
     print("ok")

@@ -48,7 +48,12 @@ class Table:
         self._last = now
         filled = "#" * round(20 * done / total) if total else ""
         line = f"{name}: {what} {f'[{filled:<20}] {done}/{total}' if total else ''} {now - self._begun:.0f} s"
-        print(f"\r\x1b[K{line}" if self._bar else line, end="" if self._bar else "\n", file=sys.stderr, flush=True)
+        print(
+            f"\r\x1b[K{line}" if self._bar else line,
+            end="" if self._bar else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def finished(self, result: CandidateResult) -> None:
         """The candidate's line."""
@@ -80,10 +85,16 @@ def table_line(result: CandidateResult) -> str:
 
 def comparison_lines(evaluation: Evaluation) -> list[str]:
     """Each candidate against the reference, on the rows that both answered."""
-    lines = [f"Against {evaluation.reference} on the same rows (difference of accuracy, 95% interval; McNemar mid-p, Holm-adjusted):"]
+    lines = [
+        f"Against {evaluation.reference} on the same rows "
+        f"(difference of accuracy, 95% interval; McNemar mid-p, Holm-adjusted):"
+    ]
     for name, found in evaluation.comparisons.items():
         d = found.difference
-        lines.append(f"  {name:<10} {100 * d.value:+6.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}]  p = {found.p_holm:.4f}  ({found.rows} rows)")
+        lines.append(
+            f"  {name:<10} {100 * d.value:+6.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
+            f"  p = {found.p_holm:.4f}  ({found.rows} rows)"
+        )
     if evaluation.overlap:
         clean = [row.id not in evaluation.overlap for row in evaluation.rows]
         lines.append(f"{len(evaluation.overlap)} test texts also stand in the training rows; without them:")
@@ -99,9 +110,14 @@ def slice_lines(evaluation: Evaluation, name: str) -> list[str]:
     """Accuracy of every candidate by the values of one slice."""
     table = slices(evaluation)
     values = sorted({row.slice[name] for row in evaluation.rows if name in row.slice})
-    lines = [f"By {name}: " + ", ".join(f"{v} ({sum(row.slice.get(name) == v for row in evaluation.rows)} rows)" for v in values)]
+    lines = [
+        f"By {name}: "
+        + ", ".join(f"{v} ({sum(row.slice.get(name) == v for row in evaluation.rows)} rows)" for v in values)
+    ]
     for candidate, by_name in table.items():
-        cells = [f"{v} {_percent(Interval(**_interval(by_name[name][v])))}" for v in values if v in by_name.get(name, {})]
+        cells = [
+            f"{v} {_percent(Interval(**_interval(by_name[name][v])))}" for v in values if v in by_name.get(name, {})
+        ]
         if cells:
             lines.append(f"  {candidate:<10} " + "   ".join(cells))
     return lines
@@ -119,7 +135,10 @@ def slices(evaluation: Evaluation) -> dict[str, dict[str, dict[str, dict[str, fl
                     cells[name, which].append(float(value))
         for (name, which), values in cells.items():
             interval = wilson(sum(values), len(values))
-            found.setdefault(result.name, {}).setdefault(name, {})[which] = {**dataclasses.asdict(interval), "rows": len(values)}
+            found.setdefault(result.name, {}).setdefault(name, {})[which] = {
+                **dataclasses.asdict(interval),
+                "rows": len(values),
+            }
     return found
 
 
@@ -127,7 +146,10 @@ def decision_lines(title: str, decision: Decision, economics: Economics) -> list
     """One decision, as a paragraph that a manager can read."""
     volume = economics.items_per_month.p50
     chosen = f" ({decision.candidate})" if decision.candidate and decision.candidate != decision.choice else ""
-    lines = [f"{title} [{volume:,.0f} items a month, {economics.changes_per_year.p50:g} rule changes a year, {economics.error_usd.p50:g} USD an error]"]
+    lines = [
+        f"{title} [{volume:,.0f} items a month, "
+        f"{economics.changes_per_year.p50:g} rule changes a year, {economics.error_usd.p50:g} USD an error]"
+    ]
     lines.append(f"  -> {decision.choice.upper()}{chosen}")
     lines += [f"     {reason}" for reason in decision.reasons]
     for pair, found in decision.break_even.items():
@@ -150,7 +172,10 @@ def evaluation_json(evaluation: Evaluation, economics: Economics | None, decisio
     """The pinned object of `evaluate --json` and `demo --json`."""
     by_slice = slices(evaluation)
     prices = economics.prices if economics else UnitPrices()
-    candidates = [_candidate_json(result, evaluation, prices) | {"slices": by_slice.get(result.name, {})} for result in evaluation.results]
+    candidates = [
+        _candidate_json(result, evaluation, prices) | {"slices": by_slice.get(result.name, {})}
+        for result in evaluation.results
+    ]
     decided = decision.to_json() if decision else None
     return {
         "schema_version": 1,
@@ -176,7 +201,11 @@ def _candidate_json(result: CandidateResult, evaluation: Evaluation, prices: Uni
     scores = result.scores
     hosted = result.card.parameters.get("model") if result.traits["remote"] else None
     cost = item_cost(scores.usage, scores.rows, prices, str(hosted) if hosted else None)
-    metrics = {name: dataclasses.asdict(value) for name in ("accuracy", "macro_f1", "valid") if (value := getattr(scores, name))}
+    metrics = {
+        name: dataclasses.asdict(value)
+        for name in ("accuracy", "macro_f1", "valid")
+        if (value := getattr(scores, name))
+    }
     compared = evaluation.comparisons.get(result.name)
     return {
         "name": result.name,
@@ -200,7 +229,10 @@ def _candidate_json(result: CandidateResult, evaluation: Evaluation, prices: Uni
 
 def _made_with(result: CandidateResult) -> str:
     notes, setup = result.card.notes, result.card.setup
-    parts = [f"{setup.labels} labels" if setup.labels else "no labels", f"{setup.cpu_s:.0f} CPU s" if setup.cpu_s >= 1 else ""]
+    parts = [
+        f"{setup.labels} labels" if setup.labels else "no labels",
+        f"{setup.cpu_s:.0f} CPU s" if setup.cpu_s >= 1 else "",
+    ]
     if "certificate" in notes:
         c = notes["certificate"]
         missing = c["missing_labels"]
@@ -218,7 +250,8 @@ def _needs(needs: dict[str, Any] | Any) -> str:
     measured = f" (measured here: {needs['measured']:.1%})" if needs["measured"] is not None else ""
     if needs["accuracy"] is None:
         return f"a prompted model could not win: even without an error, {needs['candidate']} would cost more{measured}"
-    return f"a prompted model at the price of {needs['candidate']} would win with an accuracy of {needs['accuracy']:.1%} or more{measured}"
+    price, accuracy = needs["candidate"], needs["accuracy"]
+    return f"a prompted model at the price of {price} would win with an accuracy of {accuracy:.1%} or more{measured}"
 
 
 def _interval(cell: dict[str, float]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Protocol
@@ -11,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasklift import registry
-from tasklift.cache import ContentCache, open_cache
+from tasklift.cache import ContentCache, is_afresh, open_cache
+from tasklift.worker import credit, timed
 
 Vectors = NDArray[np.float32]
+#: Bytes before the vector in a cache entry: CPU seconds as a little-endian float32.
+_COST = 4
 
 
 class Embedder(Protocol):
@@ -35,7 +39,10 @@ class Embedder(Protocol):
 
 
 class CachedEmbedder:
-    """An embedder that computes each text once. Keys are hashes: the cache holds no text."""
+    """An embedder that computes each text once. Keys are hashes: the cache holds no text.
+
+    With each vector stands the CPU time it took, which is credited when it is served again.
+    """
 
     def __init__(self, inner: Embedder, cache: ContentCache) -> None:
         self.inner, self._cache = inner, cache
@@ -43,15 +50,20 @@ class CachedEmbedder:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """[n] texts -> [n, dimensions]."""
-        keys = [hashlib.sha256(f"{self.snapshot}\x1f{text}".encode()).hexdigest() for text in texts]
+        if is_afresh():
+            return self.inner.encode(texts)
+        keys = [hashlib.sha256(f"v2\x1f{self.snapshot}\x1f{text}".encode()).hexdigest() for text in texts]
         found = self._cache.get_many(keys)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        credit(sum(struct.unpack("<f", value[:_COST])[0] for value in found.values()))
         if missing:
-            vectors = self.inner.encode(list(missing.values())).astype(np.float32)
-            fresh = {key: vector.tobytes() for key, vector in zip(missing, vectors, strict=True)}
+            done = timed(self.inner.encode, list(missing.values()))
+            cost = struct.pack("<f", done.cpu_s / len(missing))
+            vectors = done.value.astype(np.float32)
+            fresh = {key: cost + vector.tobytes() for key, vector in zip(missing, vectors, strict=True)}
             self._cache.put_many(fresh)
             found = {**found, **fresh}
-        blob = b"".join(found[key] for key in keys)
+        blob = b"".join(found[key][_COST:] for key in keys)
         return np.frombuffer(blob, dtype=np.float32).reshape(len(keys), self.dimensions)
 
 

@@ -27,9 +27,16 @@ def load_backbone(folder: Path) -> tuple[Any, torch.nn.Module]:
     return tokenizer, model
 
 
+def has_bfloat16() -> bool:
+    """Does this processor multiply bfloat16 numbers itself? Emulated, they are slower than float32."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
 def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """[n] texts -> [n] lists of token ids, special tokens included, cut at MAX_TOKENS."""
-    encoded: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS, padding=False)["input_ids"]
+    encoded: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS, padding=False)[
+        "input_ids"
+    ]
     return encoded
 
 

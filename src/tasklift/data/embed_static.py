@@ -28,4 +28,5 @@ class StaticEmbedder:
         """[n] texts -> [n, 256], unit length."""
         vectors = np.asarray(self._model.embed(list(texts)), dtype=np.float32)
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.maximum(length, 1e-12)
+        unit: NDArray[np.float32] = vectors / np.maximum(length, 1e-12)
+        return unit

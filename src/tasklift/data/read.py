@@ -87,7 +87,13 @@ def to_example(raw: Mapping[str, Any], task: Task, fields: Mapping[str, str], de
         cut["slice"] = slices
     optional = {name: _text_or_none(get(name)) for name in ("split", "group", "source", "time")}
     identity = get("id")
-    return Example(str(identity if identity is not None else default_id), values, get("output", "label"), slice=cut, **optional)
+    return Example(
+        str(identity if identity is not None else default_id),
+        values,
+        get("output", "label"),
+        slice=cut,
+        **optional,
+    )
 
 
 def check_example(example: Example, task: Task) -> None:
@@ -121,7 +127,9 @@ def warnings_of(data: Dataset) -> list[str]:
         found.append(f"{sum(len(rows) - 1 for rows in repeated)} rows repeat the text of an earlier row")
     lonely = sorted(str(label) for label, n in Counter(data.outputs).items() if n == 1 and label is not None)
     if lonely:
-        found.append(f"labels with a single row cannot be validated: {', '.join(lonely[:5])}; label at least two of each")
+        found.append(
+            f"labels with a single row cannot be validated: {', '.join(lonely[:5])}; label at least two of each"
+        )
     return found
 
 
@@ -138,7 +146,9 @@ def _decode(path: Path) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}: line {line}: not UTF-8 (byte 0x{raw[error.start]:02x}). Save the file as UTF-8.") from error
+        raise DataError(
+            f"{path}: line {line}: not UTF-8 (byte 0x{raw[error.start]:02x}). Save the file as UTF-8."
+        ) from error
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
@@ -158,7 +168,10 @@ def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     try:
         for row in reader:
             if None in row or None in row.values():
-                yield reader.line_num, f"expected {len(reader.fieldnames or [])} columns; quote fields that hold commas"
+                yield (
+                    reader.line_num,
+                    f"expected {len(reader.fieldnames or [])} columns; quote fields that hold commas",
+                )
             else:
                 yield reader.line_num, dict(row)
     except csv.Error as error:
@@ -170,7 +183,9 @@ def _duplicate_ids(examples: Sequence[tuple[int, Example]]) -> list[str]:
     problems = []
     for line, example in examples:
         if example.id in first:
-            problems.append(f"line {line}: id {example.id!r} already stands at line {first[example.id]}; ids must be unique")
+            problems.append(
+                f"line {line}: id {example.id!r} already stands at line {first[example.id]}; ids must be unique"
+            )
         first.setdefault(example.id, line)
     return problems
 

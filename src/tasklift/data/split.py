@@ -48,7 +48,11 @@ def sample(data: Dataset, size: int, seed: int = 0) -> Dataset:
     strata = _strata(data.examples)
     ranked = {label: sorted(rows, key=lambda i: _draw(data.examples[i].id, seed)) for label, rows in strata.items()}
     # A row's place within its stratum, as a share of the stratum: taking the smallest keeps the mix.
-    place = {i: ((n + 0.5) / len(rows), _draw(data.examples[i].id, seed)) for rows in ranked.values() for n, i in enumerate(rows)}
+    place = {
+        i: ((n + 0.5) / len(rows), _draw(data.examples[i].id, seed))
+        for rows in ranked.values()
+        for n, i in enumerate(rows)
+    }
     chosen = sorted(sorted(place, key=lambda i: place[i])[:size])
     return data.part((data.examples[i] for i in chosen), f"sample({size}, seed={seed})")
 

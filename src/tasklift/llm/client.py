@@ -149,9 +149,7 @@ class OpenAICompatibleModel:
         """One answer; a parameter that the endpoint refuses is dropped, then it is asked again."""
         refused = self._refused
         while True:
-            found = await self._transport.send(
-                self._body(request, messages, refused), request.max_tokens, spent
-            )
+            found = await self._transport.send(self._body(request, messages, refused), request.max_tokens, spent)
             if not isinstance(found, Failure):
                 break
             blamed = self._blamed(found, request, refused)
@@ -210,6 +208,4 @@ def _only(names: list[str], base_url: str) -> str:
         raise ConfigError(f"{base_url} serves no model; load one there, or write {base_url}#model-name")
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     shown = ", ".join(names[:_LISTED]) + more
-    raise ConfigError(
-        f"{base_url} serves {len(names)} models; add one, like #{names[0]}, to the address: {shown}"
-    )
+    raise ConfigError(f"{base_url} serves {len(names)} models; add one, like #{names[0]}, to the address: {shown}")

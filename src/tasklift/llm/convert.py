@@ -41,9 +41,7 @@ _NAMES = {
 }
 
 
-def convert(
-    gguf_file: Path, target: Path, *, sha256: str = "", report: Callable[[str], None] | None = None
-) -> Path:
+def convert(gguf_file: Path, target: Path, *, sha256: str = "", report: Callable[[str], None] | None = None) -> Path:
     """Write `target`, unless it is already there and made from the same file.
 
     Two processes may do this at once: each works in its own folder, and the first one to finish wins.
@@ -71,9 +69,7 @@ def convert(
         _write(gguf_file, staging, sha256)
         _publish(staging, target, sha256)
     except OSError as error:
-        raise ArtifactError(
-            f"cannot convert {gguf_file} into {target}: {error}; free the space and retry"
-        ) from error
+        raise ArtifactError(f"cannot convert {gguf_file} into {target}: {error}; free the space and retry") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target
@@ -104,9 +100,7 @@ def _write(gguf_file: Path, folder: Path, sha256: str) -> None:
     try:
         reader = GGUFReader(gguf_file)
     except (ValueError, IndexError, KeyError) as error:
-        raise ArtifactError(
-            f"{gguf_file} is no readable GGUF file ({error}); delete it and fetch it again"
-        ) from error
+        raise ArtifactError(f"{gguf_file} is no readable GGUF file ({error}); delete it and fetch it again") from error
     values = _Values(reader.fields)
     config = _config(values)
     save_file(_tensors(reader.tensors, config), folder / "model.safetensors", metadata={"format": "pt"})
@@ -193,13 +187,9 @@ def _tokenizer(values: _Values) -> Tokenizer:
         raise UnsupportedError(f"tokenizer {values['tokenizer.ggml.pre']!r}; only 'smollm' is converted")
     tokens: list[str] = values["tokenizer.ggml.tokens"]
     merges = [tuple(merge.split(" ", 1)) for merge in values["tokenizer.ggml.merges"]]
-    tokenizer = Tokenizer(
-        models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=merges)
-    )
+    tokenizer = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=merges))
     digits = pre_tokenizers.Digits(individual_digits=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [digits, pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     tokenizer.decoder = decoders.ByteLevel()
     types = values["tokenizer.ggml.token_type"]
     control = [token for token, kind in zip(tokens, types, strict=True) if kind == _CONTROL_TOKEN]

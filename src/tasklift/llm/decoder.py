@@ -135,9 +135,7 @@ class Decoder:
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         return F.rms_norm(x, x.shape[-1:], weight, self._epsilon).to(self._dtype)
 
-    def _project(
-        self, x: Tensor, layer: _Layer, turn: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(self, x: Tensor, layer: _Layer, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (heads, n, head_dim), keys and values (kv_heads, n, head_dim), the first two rotated."""
         merged = F.linear(self._normed(x, layer.attention_norm), layer.qkv).float()
         heads = merged.view(len(x), -1, self._head_dim).transpose(0, 1)

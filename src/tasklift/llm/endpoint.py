@@ -51,9 +51,7 @@ class Key:
         self.variable = variable
         self._value = os.environ.get(variable, "").strip() if variable else ""
         if not (self._value.isascii() and self._value.isprintable()):
-            raise ConfigError(
-                f"environment variable {variable} holds characters that no key has; set it again"
-            )
+            raise ConfigError(f"environment variable {variable} holds characters that no key has; set it again")
 
     def __repr__(self) -> str:
         return f"Key({self.variable!r})"
@@ -123,9 +121,7 @@ class Failure:
         return Usage(calls=int(self.status == 200))
 
 
-def read_answer(
-    status: int, headers: Mapping[str, str], raw: bytes, wall: Callable[[], float]
-) -> Answer | Failure:
+def read_answer(status: int, headers: Mapping[str, str], raw: bytes, wall: Callable[[], float]) -> Answer | Failure:
     """What a whole response means: a chat completion, a list of models, or a failure.
 
     Args:
@@ -252,13 +248,9 @@ def checked_url(url: str) -> SplitResult:
         parts = urlsplit(url.strip())
         port = parts.port  # a port that is no number raises here
     except ValueError:
-        raise ConfigError(
-            "the address of the endpoint cannot be read; its host or port is malformed"
-        ) from None
+        raise ConfigError("the address of the endpoint cannot be read; its host or port is malformed") from None
     if parts.username is not None or parts.query:
-        raise ConfigError(
-            f"the address of {parts.hostname} holds a login or a query; put the key in a variable"
-        )
+        raise ConfigError(f"the address of {parts.hostname} holds a login or a query; put the key in a variable")
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
         raise ConfigError(f"{url!r} is not an endpoint; write it like http://127.0.0.1:8000/v1#model-name")
     return parts

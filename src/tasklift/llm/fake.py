@@ -58,9 +58,7 @@ class ScriptedModel:
         delay_s: float = 0.0,
     ) -> None:
         if isinstance(answers, str):
-            raise TypeError(
-                f"answers must be a mapping, a function or a list; write [{answers!r}] for one answer"
-            )
+            raise TypeError(f"answers must be a mapping, a function or a list; write [{answers!r}] for one answer")
         self.name = name
         # What can be compared enters the name under which replies are cached.
         script = "" if callable(answers) else repr((answers, default))
@@ -119,9 +117,7 @@ class ScriptedModel:
         others = len(request.labels) - 1
         rest = (1 - self._confidence) / max(1, others)
         scores = {label: self._confidence if label == text else rest for label in request.labels}
-        return Reply(
-            text, {label: math.log(score) if score else -math.inf for label, score in scores.items()}, usage
-        )
+        return Reply(text, {label: math.log(score) if score else -math.inf for label, score in scores.items()}, usage)
 
 
 def _longest_part(answers: Mapping[str, Scripted], text: str) -> Scripted | None:
@@ -270,9 +266,7 @@ class FakeEndpoint:
         if seconds := behaviour.delay_s or self._delay_s:
             await asyncio.sleep(seconds)
         if behaviour.kind == "error":
-            return _error(
-                behaviour.status, behaviour.text or "", code=behaviour.code, headers=behaviour.headers
-            )
+            return _error(behaviour.status, behaviour.text or "", code=behaviour.code, headers=behaviour.headers)
         if behaviour.kind != "answer":
             return await self._misbehave(request, behaviour)
         if (refused := self._refused_body(body)) is not None:
@@ -299,17 +293,13 @@ class FakeEndpoint:
         if not body.get("messages"):
             return _error(400, "Missing required parameter: 'messages'.", param="messages")
         if "response_format" in body and not self._takes_response_format:
-            said = (
-                "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."
-            )
+            said = "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."
             return _error(400, said, param="response_format")
         return None
 
     def _own_answer(self, body: Mapping[str, Any]) -> str:
         schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
-        labels = [
-            (name, part["enum"]) for name, part in schema.get("properties", {}).items() if "enum" in part
-        ]
+        labels = [(name, part["enum"]) for name, part in schema.get("properties", {}).items() if "enum" in part]
         if not labels:
             return self._answer(body) if self._answer else "ok"
         name, choices = labels[0]
@@ -347,9 +337,7 @@ def _error(
     param: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
-    kind = {429: "rate_limit_exceeded"}.get(
-        status, "server_error" if status >= 500 else "invalid_request_error"
-    )
+    kind = {429: "rate_limit_exceeded"}.get(status, "server_error" if status >= 500 else "invalid_request_error")
     body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
     return web.json_response(body, status=status, headers=headers)
 
@@ -370,9 +358,7 @@ def _completion(body: Mapping[str, Any], text: str, behaviour: Behaviour) -> dic
         "object": "chat.completion",
         "created": int(time.time()),
         "model": body.get("model", "fake-model"),
-        "choices": [
-            {"index": 0, "message": message, "logprobs": None, "finish_reason": behaviour.finish_reason}
-        ],
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": behaviour.finish_reason}],
         "usage": usage,
     }
 
@@ -388,8 +374,7 @@ async def _stream(request: web.Request, body: Mapping[str, Any], whole: dict[str
     deltas += [({"content": word if at == 0 else f" {word}"}, None) for at, word in enumerate(words)]
     deltas += [({}, choice["finish_reason"])]
     chunks = [
-        {**common, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
-        for delta, reason in deltas
+        {**common, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]} for delta, reason in deltas
     ]
     if (body.get("stream_options") or {}).get("include_usage"):
         chunks.append({**common, "choices": [], "usage": whole["usage"]})

@@ -37,9 +37,7 @@ def label_schema(labels: tuple[str, ...]) -> str:
         "required": ["label"],
         "additionalProperties": False,
     }
-    return json.dumps(
-        {"type": "json_schema", "json_schema": {"name": "label", "strict": True, "schema": schema}}
-    )
+    return json.dumps({"type": "json_schema", "json_schema": {"name": "label", "strict": True, "schema": schema}})
 
 
 def instruct(messages: tuple[Message, ...], labels: tuple[str, ...]) -> tuple[Message, ...]:

@@ -83,9 +83,7 @@ class LocalModel:
         self._folder = folder or prepare(default_home())
         for file in ("config.json", "tokenizer.json", "model.safetensors"):
             if not (self._folder / file).is_file():
-                raise ArtifactError(
-                    f"{self._folder} has no {file}; delete the folder and run `tasklift models pull`"
-                )
+                raise ArtifactError(f"{self._folder} has no {file}; delete the folder and run `tasklift models pull`")
         self._generator = generator
         self._threads = threads
         self._dtype: Dtype = dtype
@@ -348,9 +346,7 @@ class _Chat:
     def _control(self, token: str) -> int:
         found = self._tokenizer.token_to_id(token)
         if found is None:
-            raise ArtifactError(
-                f"the tokenizer has no {token}; only models with the chat format of SmolLM2 work here"
-            )
+            raise ArtifactError(f"the tokenizer has no {token}; only models with the chat format of SmolLM2 work here")
         return found
 
     def _encode(self, text: str) -> list[int]:

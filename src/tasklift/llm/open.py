@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 from tasklift import registry
 from tasklift.cache import open_cache
-from tasklift.llm.cache import CachedModel
+from tasklift.llm.cached import CachedModel
 from tasklift.llm.client import OpenAICompatibleModel
 from tasklift.llm.model import Model
 
-#: Environment variables that may hold the key of a hosted model, first found wins.
-KEY_VARIABLES = ("TASKLIFT_API_KEY", "OPENAI_API_KEY")
+#: Holds the key of any endpoint.
+KEY_VARIABLE = "TASKLIFT_API_KEY"
+#: Keys that other tools set, each for its own host only: another one must never see it.
+KEYS_OF_HOSTS = {"api.openai.com": "OPENAI_API_KEY"}
 
 
 def open_model(spec: str | Model) -> Model:
@@ -29,9 +32,15 @@ def open_model(spec: str | Model) -> Model:
     if not isinstance(spec, str):
         return spec
     if spec.startswith(("http://", "https://")):
-        variable = next((name for name in KEY_VARIABLES if os.environ.get(name)), None)
-        return CachedModel(OpenAICompatibleModel.from_url(spec, key_variable=variable), open_cache("responses"))
+        model = OpenAICompatibleModel.from_url(spec, key_variable=_key_variable(spec))
+        return CachedModel(model, open_cache("responses"))
     return _KeptOpen(_load(spec), open_cache("responses"))
+
+
+def _key_variable(url: str) -> str | None:
+    """Name of the environment variable with the key for this address; None: it is asked without one."""
+    own = KEYS_OF_HOSTS.get(urlsplit(url).hostname or "")
+    return next((name for name in (KEY_VARIABLE, own) if name and os.environ.get(name)), None)
 
 
 class _KeptOpen(CachedModel):

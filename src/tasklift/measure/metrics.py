@@ -78,7 +78,9 @@ class Comparison:
 
 def right_of(predictions: Sequence[Prediction], expected: Sequence[Any]) -> NDArray[np.float64]:
     """[n] 1 where the output is the expected one; deferred rows are NaN."""
-    return np.array([np.nan if p.deferred else float(p.output == y) for p, y in zip(predictions, expected, strict=True)])
+    return np.array(
+        [np.nan if p.deferred else float(p.output == y) for p, y in zip(predictions, expected, strict=True)]
+    )
 
 
 def score(
@@ -96,8 +98,14 @@ def score(
     right = right_of(predictions, expected)
     seen = ~np.isnan(right)
     answered = int(seen.sum())
-    confident = [(p.confidence, r) for p, r in zip(predictions, right, strict=True) if p.confidence is not None and r == r]
-    confidence, was_right = (np.array(column, dtype=float) for column in zip(*confident, strict=True)) if confident else (None, None)
+    confident = [
+        (p.confidence, r)
+        for p, r in zip(predictions, right, strict=True)
+        if p.confidence is not None and not np.isnan(r)
+    ]
+    confidence, was_right = (
+        (np.array(column, dtype=float) for column in zip(*confident, strict=True)) if confident else (None, None)
+    )
     skipped = [bool(p.notes["skipped_model"]) for p in predictions if "skipped_model" in p.notes]
     total = sum((p.usage for p in predictions), Usage())
     failed = Counter(p.error.kind for p in predictions if p.error is not None)
@@ -107,7 +115,9 @@ def score(
         accuracy=wilson(float(right[seen].sum()), answered) if answered else None,
         macro_f1=_macro_f1(predictions, expected, seen) if answered else None,
         system_accuracy=float((right[seen].sum() + (len(right) - answered) * reviewer_accuracy) / len(right)),
-        ece=expected_calibration_error(confidence, was_right) if confidence is not None and was_right is not None else None,
+        ece=expected_calibration_error(confidence, was_right)
+        if confidence is not None and was_right is not None
+        else None,
         brier=brier(confidence, was_right) if confidence is not None and was_right is not None else None,
         valid=wilson(len(right) - sum(failed.values()), len(right)),
         latency_p50_s=float(np.quantile(latencies_s, 0.5)) if len(latencies_s) else None,
@@ -131,7 +141,10 @@ def compare(rights: dict[str, NDArray[np.float64]], reference: str) -> dict[str,
         if name == reference or not both.any():
             continue
         mine, theirs = right[both], base[both]
-        only_mine, only_theirs = int(((mine == 1) & (theirs == 0)).sum()), int(((mine == 0) & (theirs == 1)).sum())
+        only_mine, only_theirs = (
+            int(((mine == 1) & (theirs == 0)).sum()),
+            int(((mine == 0) & (theirs == 1)).sum()),
+        )
         difference = paired_difference(only_mine, only_theirs, int(both.sum()))
         found[name] = (int(both.sum()), difference, mcnemar_midp(only_mine, only_theirs))
     adjusted = holm({name: p for name, (_, _, p) in found.items()})
@@ -153,6 +166,9 @@ def _macro_f1(predictions: Sequence[Prediction], expected: Sequence[Any], seen: 
 
 def _f1(truth: NDArray[np.int64], said: NDArray[np.int64], labels: int) -> float:
     hit = np.bincount(truth[truth == said], minlength=labels)[:labels]
-    wanted, given = np.bincount(truth, minlength=labels)[:labels], np.bincount(said, minlength=labels + 1)[:labels]
+    wanted, given = (
+        np.bincount(truth, minlength=labels)[:labels],
+        np.bincount(said, minlength=labels + 1)[:labels],
+    )
     present = wanted > 0
     return float(np.mean(2 * hit[present] / (wanted + given)[present]))

@@ -54,7 +54,9 @@ class EvaluationFolder:
                 self._out.write(json.dumps(row, ensure_ascii=False) + "\n")
             self._out.flush()
         except OSError as error:
-            raise DataError(f"{self.folder}: cannot be written ({error.strerror or error}); free some space and go on") from error
+            raise DataError(
+                f"{self.folder}: cannot be written ({error.strerror or error}); free some space and go on"
+            ) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -76,7 +78,9 @@ class EvaluationFolder:
         except json.JSONDecodeError as error:
             raise DataError(f"{path}: damaged ({error}); delete the folder and evaluate again") from error
         if manifest.get("schema_version") != SCHEMA_VERSION:
-            raise DataError(f"{path}: schema_version {manifest.get('schema_version')}, this version reads {SCHEMA_VERSION}")
+            raise DataError(
+                f"{path}: schema_version {manifest.get('schema_version')}, this version reads {SCHEMA_VERSION}"
+            )
         return manifest
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:

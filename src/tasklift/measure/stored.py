@@ -49,17 +49,27 @@ def load_evaluation(state: Path, identity: str, reviewer_accuracy: float) -> Eva
     examples = tuple(Example(row["id"], {}, row["output"], slice=row.get("slice", {})) for row in manifest["rows"])
     rows = Dataset(examples, name=manifest["dataset"]["name"], origin=manifest["dataset"]["hash"])
     stored = store.predictions()
-    results = tuple(_result(row, rows, stored.get(row["fingerprint"], {}), task, reviewer_accuracy) for row in manifest["candidates"])
+    results = tuple(
+        _result(row, rows, stored.get(row["fingerprint"], {}), task, reviewer_accuracy)
+        for row in manifest["candidates"]
+    )
     rights = {result.name: right_of(result.predictions, rows.outputs) for result in results}
     made = {key: manifest[key] for key in MADE if key in manifest}
     compared = compare(rights, manifest["reference"])
-    return Evaluation(identity, task, rows, results, manifest["reference"], compared, frozenset(manifest["overlap"]), made)
+    return Evaluation(
+        identity, task, rows, results, manifest["reference"], compared, frozenset(manifest["overlap"]), made
+    )
 
 
-def _result(row: dict[str, Any], rows: Dataset, stored: dict[str, Prediction], task: Task, reviewer_accuracy: float) -> CandidateResult:
+def _result(
+    row: dict[str, Any], rows: Dataset, stored: dict[str, Prediction], task: Task, reviewer_accuracy: float
+) -> CandidateResult:
     missing = [example.id for example in rows if example.id not in stored]
     if missing:
-        raise DataError(f"{row['name']}: {len(missing)} stored predictions are missing (first: {missing[0]}); evaluate again to fill them in")
+        raise DataError(
+            f"{row['name']}: {len(missing)} stored predictions are missing (first: {missing[0]}); "
+            f"evaluate again to fill them in"
+        )
     predictions = tuple(stored[example.id] for example in rows)
     card = Card(
         strategy=row["strategy"],

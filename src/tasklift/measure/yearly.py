@@ -6,6 +6,7 @@ and e the errors that remain after people looked.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -105,7 +106,15 @@ def option_of(result: CandidateResult, expected: list[object], weight: Draws, ec
     }
     wrong = np.where(away, 0.0, 1 - np.nan_to_num(right)) * weight
     return Option(
-        result.name, family, wrong, away * weight, away.astype(float), costs, costs.item_usd or exactly(measured.usd), costs.setup_usd or made, sources
+        result.name,
+        family,
+        wrong,
+        away * weight,
+        away.astype(float),
+        costs,
+        costs.item_usd or exactly(measured.usd),
+        costs.setup_usd or made,
+        sources,
     )
 
 
@@ -113,19 +122,37 @@ def human_option(rows: int, weight: Draws, economics: Economics) -> Option:
     """A person answers everything."""
     costs = economics.options.get("human", OptionCosts())
     sources = {"item_usd": "none", "setup_usd": "given" if costs.setup_usd else "default"}
-    return Option("human", "human", np.zeros(rows), weight, np.ones(rows), costs, costs.item_usd or exactly(0), costs.setup_usd or exactly(0), sources)
+    return Option(
+        "human",
+        "human",
+        np.zeros(rows),
+        weight,
+        np.ones(rows),
+        costs,
+        costs.item_usd or exactly(0),
+        costs.setup_usd or exactly(0),
+        sources,
+    )
 
 
 def yearly(option: Option, world: World, rng: np.random.Generator) -> Parts:
     """The formula, over all draws at once."""
     draws = len(world.items_per_year)
     costs = option.costs
-    setup, upkeep, change = (draw(q, draws, rng) for q in (option.setup, costs.upkeep_usd_per_year, costs.cost_per_change_usd))
-    standing = capacity(costs.capacity, world.items_per_year) if costs.capacity else draw(costs.capacity_usd_per_year, draws, rng)
+    setup, upkeep, change = (
+        draw(q, draws, rng) for q in (option.setup, costs.upkeep_usd_per_year, costs.cost_per_change_usd)
+    )
+    standing = (
+        capacity(costs.capacity, world.items_per_year)
+        if costs.capacity
+        else draw(costs.capacity_usd_per_year, draws, rng)
+    )
     reviewed = np.clip(draw(costs.review_share, draws, rng), 0, 1)
     rates = world.weights @ np.stack([option.wrong, option.deferred, option.is_deferred], axis=1).astype(np.float32)
     wrong, deferred_weight, deferred = (rates[:, i].astype(np.float64) for i in range(3))
-    missed = 1 - (costs.accuracy if option.family == "human" and costs.accuracy is not None else world.reviewer_accuracy)
+    missed = 1 - (
+        costs.accuracy if option.family == "human" and costs.accuracy is not None else world.reviewer_accuracy
+    )
     error = wrong * (1 - reviewed * world.reviewer_accuracy) + deferred_weight * missed
     people = deferred + (1 - deferred) * reviewed
     unit = draw(option.item, draws, rng) + people * world.review_usd + error * world.error_usd
@@ -138,7 +165,8 @@ def draw(quantity: Quantity, draws: int, rng: np.random.Generator) -> Draws:
         return np.full(draws, quantity.p50)
     z = rng.standard_normal(draws)
     low, mid, high = (max(value, 1e-12) for value in (quantity.p10, quantity.p50, quantity.p90))
-    width = np.where(z < 0, np.log(mid / low), np.log(high / mid)) / _Z90
+    down, up = math.log(mid / low) / _Z90, math.log(high / mid) / _Z90
+    width = np.where(z < 0, down, up)
     return np.asarray(mid * np.exp(width * z))
 
 

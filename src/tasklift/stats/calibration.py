@@ -24,7 +24,9 @@ def expected_calibration_error(confidence: Array, right: Array, bins: int = 15) 
     if len(confidence) == 0:
         raise DataError("expected_calibration_error: no rows")
     place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(confidence[place == b].mean() - right[place == b].mean()) * np.mean(place == b) for b in np.unique(place)]
+    gaps = [
+        abs(confidence[place == b].mean() - right[place == b].mean()) * np.mean(place == b) for b in np.unique(place)
+    ]
     return float(np.sum(gaps))
 
 

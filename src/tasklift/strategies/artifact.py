@@ -67,7 +67,10 @@ def write_artifact(folder: Path, card: Card, arrays: Arrays, parts: Mapping[str,
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary / "arrays.safetensors")
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+            temporary / "arrays.safetensors",
+        )
         for name, part in (parts or {}).items():
             part.save(temporary / name)
         row = asdict(card) | {"schema_version": SCHEMA_VERSION, "training_ids": sorted(card.training_ids)}
@@ -77,7 +80,9 @@ def write_artifact(folder: Path, card: Card, arrays: Arrays, parts: Mapping[str,
             shutil.rmtree(folder)
         os.replace(temporary, folder)
     except OSError as error:
-        raise ArtifactError(f"{folder}: cannot be written ({error.strerror or error}); free some space or rights") from error
+        raise ArtifactError(
+            f"{folder}: cannot be written ({error.strerror or error}); free some space or rights"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -99,7 +104,9 @@ def read_card(folder: Path) -> Card:
     if found != SCHEMA_VERSION:
         raise ArtifactError(f"{path}: schema_version {found}, this version reads {SCHEMA_VERSION}; upgrade tasklift")
     if row.pop("arrays_sha256") != _sha256(folder / "arrays.safetensors"):
-        raise ArtifactError(f"{folder}: arrays.safetensors does not match its checksum; delete the folder and fit again")
+        raise ArtifactError(
+            f"{folder}: arrays.safetensors does not match its checksum; delete the folder and fit again"
+        )
     row["setup"] = Resources(**row["setup"])
     row["training_ids"] = frozenset(row["training_ids"])
     row["input_fields"] = tuple(row["input_fields"])

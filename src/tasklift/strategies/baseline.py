@@ -91,7 +91,11 @@ class Baseline(Recipe):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(bool(self.strengths) and min(self.strengths) > 0, self.name, f"strengths={self.strengths} must be positive")
+        require(
+            bool(self.strengths) and min(self.strengths) > 0,
+            self.name,
+            f"strengths={self.strengths} must be positive",
+        )
 
     def fit(self, task: Task, train: Dataset) -> BaselineCandidate:
         """Choose C and the temperature on validation, then fit on all rows."""
@@ -106,7 +110,10 @@ class Baseline(Recipe):
         fitting, validation = validation_cut(train, self.seed)
         truth = label_indices(validation, labels)
         features = Features.fit(texts_of(fitting, task.input_fields))
-        known, unknown = features(texts_of(fitting, task.input_fields)), features(texts_of(validation, task.input_fields))
+        known, unknown = (
+            features(texts_of(fitting, task.input_fields)),
+            features(texts_of(validation, task.input_fields)),
+        )
         tried = {}
         for strength in self.strengths:
             logits = Separator.fit(known, label_indices(fitting, labels), strength, len(labels))(unknown)
@@ -126,7 +133,9 @@ class Baseline(Recipe):
         vocabularies = json.loads(stored["vocabularies"].tobytes().decode())
         idf = [stored[f"idf_{i}"] for i in range(len(ANALYSERS))]
         separator = Separator(stored["weights"], stored["bias"], stored["seen"].tolist(), len(card.labels))
-        return BaselineCandidate(card, Linear(Features.restore(vocabularies, idf), separator, float(stored["temperature"][0])))
+        return BaselineCandidate(
+            card, Linear(Features.restore(vocabularies, idf), separator, float(stored["temperature"][0]))
+        )
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class ClassifierCandidate(Candidate):
         usage = Usage(cpu_s=done.cpu_s / len(good))
         for i, row in zip(good, done.value, strict=True):
             named = dict(zip(self.labels, row.tolist(), strict=True))
-            out[i] = Prediction.from_probabilities(named, usage=usage, latency_s=done.wall_s)
+            out[i] = Prediction.from_probabilities(named, usage=usage, latency_s=done.wall_s / len(good))
         return out
 
     def save(self, folder: Path) -> None:

@@ -12,13 +12,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasklift.data.embed_minilm import bucketed, load_backbone, mean_pooled, padded, token_ids
 from tasklift.data.embed import open_embedder
+from tasklift.data.embed_minilm import bucketed, has_bfloat16, load_backbone, mean_pooled, padded, token_ids
 from tasklift.dataset import Dataset
 from tasklift.llm.weights import locate_minilm
 from tasklift.stats.calibration import fit_temperature
 from tasklift.strategies.artifact import Arrays, Card, read_arrays
-from tasklift.strategies.classifier import ClassifierCandidate, Probabilities, label_indices, texts_of, validation_cut
+from tasklift.strategies.classifier import (
+    ClassifierCandidate,
+    Probabilities,
+    label_indices,
+    texts_of,
+    validation_cut,
+)
 from tasklift.strategies.frozen import Head, choose_head, fit_head
 from tasklift.strategies.recipe import Recipe, require, require_rows
 from tasklift.strategy import Family, Resources
@@ -41,6 +47,8 @@ class Encoder(Recipe):
         max_epochs: the number of epochs is chosen on validation, from 0 (the frozen head) to this.
         learning_rate: peak rate of the encoder, AdamW, linear warm-up and decay.
         batch_size: rows a step.
+        half: products in bfloat16 while training, where the processor has them (half the time; answers
+            are always computed in float32).
         refit: train again on all rows for the chosen number of epochs; else the validation rows are
             given up and the model of the best epoch is kept, at half the cost.
         seed: of the validation cut and the order of rows.
@@ -52,12 +60,17 @@ class Encoder(Recipe):
     max_epochs: int = 4
     learning_rate: float = 1e-4
     batch_size: int = 32
+    half: bool = True
     refit: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
         require(1 <= self.max_epochs <= 100, self.name, f"max_epochs={self.max_epochs} must lie between 1 and 100")
-        require(0 < self.learning_rate < 1, self.name, f"learning_rate={self.learning_rate} must lie between 0 and 1")
+        require(
+            0 < self.learning_rate < 1,
+            self.name,
+            f"learning_rate={self.learning_rate} must lie between 0 and 1",
+        )
         require(self.batch_size > 0, self.name, f"batch_size={self.batch_size} must be positive")
 
     def base(self) -> str:
@@ -78,7 +91,9 @@ class Encoder(Recipe):
         texts, truth = texts_of(fitting, task.input_fields), label_indices(fitting, labels)
         held_out, held_truth = texts_of(validation, task.input_fields), label_indices(validation, labels)
         embed = open_embedder("minilm").encode
-        strength, accuracy, _ = choose_head((embed(texts), truth), (embed(held_out), held_truth), STRENGTHS, len(labels))
+        strength, accuracy, _ = choose_head(
+            (embed(texts), truth), (embed(held_out), held_truth), STRENGTHS, len(labels)
+        )
         net = Net.start(fit_head(embed(texts), truth, strength, len(labels)))
         history, best = [accuracy], (accuracy, 0, net.state())
         rows = net.tokenise(texts)
@@ -109,12 +124,14 @@ class Encoder(Recipe):
         steps = math.ceil(len(rows) / self.batch_size)
         optimizer = torch.optim.AdamW(net.parameter_groups(self.learning_rate), weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps * self.max_epochs))
+        half = self.half and has_bfloat16()
         for epoch in range(1, epochs + 1):
             net.train()
             for batch in _shuffled_buckets([len(row) for row in rows], self.batch_size, order):
-                loss = net.loss([rows[i] for i in batch], truth[batch])
+                with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                    loss = net.loss([rows[i] for i in batch], truth[batch])
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
                 optimizer.step()
                 schedule.step()
@@ -174,7 +191,10 @@ class Net(torch.nn.Module):
 
     def parameter_groups(self, rate: float) -> list[dict[str, Any]]:
         """The head starts near its optimum but on a larger scale: it may move ten times as fast."""
-        return [{"params": self.backbone.parameters(), "lr": rate}, {"params": self.head.parameters(), "lr": 10 * rate}]
+        return [
+            {"params": self.backbone.parameters(), "lr": rate},
+            {"params": self.head.parameters(), "lr": 10 * rate},
+        ]
 
     def state(self) -> dict[str, torch.Tensor]:
         """A copy of all weights."""
@@ -210,7 +230,7 @@ def _rate(step: int, steps: int) -> float:
 
 
 def _shuffled_buckets(lengths: Sequence[int], size: int, order: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Batches of similar length in a random order: shuffle, sort within stretches of 16 batches, shuffle the batches."""
+    """Batches of similar length in a random order: shuffle, sort stretches of 16 batches, shuffle batches."""
     shuffled = order.permutation(len(lengths))
     batches = []
     for start in range(0, len(shuffled), size * 16):

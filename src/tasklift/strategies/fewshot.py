@@ -64,7 +64,11 @@ class FewShot(Recipe):
 
     def __post_init__(self) -> None:
         require(self.examples > 0, self.name, f"examples={self.examples} must be positive")
-        require(self.pool == 0 or self.pool >= self.examples, self.name, f"pool={self.pool} must be 0 or at least examples")
+        require(
+            self.pool == 0 or self.pool >= self.examples,
+            self.name,
+            f"pool={self.pool} must be 0 or at least examples",
+        )
         require(self.example_chars > 0, self.name, f"example_chars={self.example_chars} must be positive")
         Template(self.system, self.user).check()
 
@@ -124,7 +128,9 @@ class FewShotCandidate(PromptedCandidate):
             confidence = round(float(self.notes["agreed_accuracy"]), DECIMALS)
             (label,) = shared
             scores = {label: confidence}
-            return Prediction(label, scores, confidence, usage=usage, latency_s=done.wall_s, notes={"skipped_model": True})
+            return Prediction(
+                label, scores, confidence, usage=usage, latency_s=done.wall_s, notes={"skipped_model": True}
+            )
         allowed = self._allowed(order)
         reply = await self.model.complete(self.request(value, allowed, ctx, self._examples(chosen)))
         answered = prediction_of(reply, skipped_model=False)

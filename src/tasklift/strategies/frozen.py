@@ -62,7 +62,11 @@ class FrozenEncoder(Recipe):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(bool(self.strengths) and min(self.strengths) > 0, self.name, f"strengths={self.strengths} must be positive")
+        require(
+            bool(self.strengths) and min(self.strengths) > 0,
+            self.name,
+            f"strengths={self.strengths} must be positive",
+        )
 
     def base(self) -> str:
         """Snapshot of the embedder."""
@@ -80,9 +84,15 @@ class FrozenEncoder(Recipe):
         labels = list(task.labels)
         fitting, validation = validation_cut(train, self.seed)
         embed = open_embedder(self.embedder).encode
-        vectors, held_out = embed(texts_of(fitting, task.input_fields)), embed(texts_of(validation, task.input_fields))
+        vectors, held_out = (
+            embed(texts_of(fitting, task.input_fields)),
+            embed(texts_of(validation, task.input_fields)),
+        )
         best, accuracy, temperature = choose_head(
-            (vectors, label_indices(fitting, labels)), (held_out, label_indices(validation, labels)), self.strengths, len(labels)
+            (vectors, label_indices(fitting, labels)),
+            (held_out, label_indices(validation, labels)),
+            self.strengths,
+            len(labels),
         )
         everything = embed(texts_of(train, task.input_fields))
         head = fit_head(everything, label_indices(train, labels), best, len(labels))
@@ -120,9 +130,7 @@ class FrozenCandidate(ClassifierCandidate):
 Rows = tuple[Vectors, NDArray[np.int64]]
 
 
-def choose_head(
-    fitting: Rows, validation: Rows, strengths: Sequence[float], labels: int
-) -> tuple[float, float, float]:
+def choose_head(fitting: Rows, validation: Rows, strengths: Sequence[float], labels: int) -> tuple[float, float, float]:
     """The C with the best validation accuracy (the smaller on a tie), that accuracy, and its temperature."""
     vectors, truth = validation
     best: tuple[float, float, float] | None = None
@@ -147,7 +155,10 @@ def fit_head(vectors: Vectors, truth: NDArray[np.int64], strength: float, labels
     seen = [int(c) for c in fitted.classes_]
     full = np.zeros((labels, vectors.shape[1]), dtype=np.float32)
     full[seen] = weights
-    return Head(full, spread(bias[None, :].astype(np.float64), seen, labels)[0].astype(np.float32) - _unseen(seen, labels))
+    return Head(
+        full,
+        spread(bias[None, :].astype(np.float64), seen, labels)[0].astype(np.float32) - _unseen(seen, labels),
+    )
 
 
 def _unseen(seen: Sequence[int], labels: int) -> NDArray[np.float32]:

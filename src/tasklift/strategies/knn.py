@@ -15,7 +15,13 @@ from tasklift.data.embed import Vectors, open_embedder
 from tasklift.dataset import Dataset
 from tasklift.stats.calibration import fit_temperature
 from tasklift.strategies.artifact import Arrays, Card, read_arrays
-from tasklift.strategies.classifier import ClassifierCandidate, Probabilities, label_indices, texts_of, validation_cut
+from tasklift.strategies.classifier import (
+    ClassifierCandidate,
+    Probabilities,
+    label_indices,
+    texts_of,
+    validation_cut,
+)
 from tasklift.strategies.recipe import Recipe, require, require_rows
 from tasklift.strategy import Family, Resources
 from tasklift.task import Task
@@ -45,8 +51,16 @@ class Knn(Recipe):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(bool(self.neighbours) and min(self.neighbours) > 0, self.name, f"neighbours={self.neighbours} must be positive")
-        require(bool(self.sharpness) and min(self.sharpness) > 0, self.name, f"sharpness={self.sharpness} must be positive")
+        require(
+            bool(self.neighbours) and min(self.neighbours) > 0,
+            self.name,
+            f"neighbours={self.neighbours} must be positive",
+        )
+        require(
+            bool(self.sharpness) and min(self.sharpness) > 0,
+            self.name,
+            f"sharpness={self.sharpness} must be positive",
+        )
 
     def base(self) -> str:
         """Snapshot of the embedder."""
@@ -80,13 +94,25 @@ class Knn(Recipe):
         chosen = best[2]
         vectors = embed(texts_of(train, task.input_fields))
         vote = Vote(vectors, label_indices(train, labels), chosen.k, chosen.sharpness, chosen.temperature, len(labels))
-        return vote, {"k": vote.k, "sharpness": vote.sharpness, "validation_accuracy": best[0], "temperature": vote.temperature}
+        return vote, {
+            "k": vote.k,
+            "sharpness": vote.sharpness,
+            "validation_accuracy": best[0],
+            "temperature": vote.temperature,
+        }
 
     @staticmethod
     def load(folder: Path, card: Card) -> KnnCandidate:
         """A saved candidate."""
         stored, notes = read_arrays(folder), card.notes
-        vote = Vote(stored["vectors"], stored["truth"], notes["k"], notes["sharpness"], notes["temperature"], len(card.labels))
+        vote = Vote(
+            stored["vectors"],
+            stored["truth"],
+            notes["k"],
+            notes["sharpness"],
+            notes["temperature"],
+            len(card.labels),
+        )
         return KnnCandidate(card, vote)
 
 

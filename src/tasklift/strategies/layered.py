@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tasklift import registry
 from tasklift.data.split import sample, split_dataset
 from tasklift.dataset import Dataset
-from tasklift.prediction import DECIMALS, Prediction
+from tasklift.prediction import DECIMALS, Prediction, Usage
 from tasklift.stats.calibration import Platt, fit_platt
 from tasklift.stats.intervals import wilson
 from tasklift.stats.learn_then_test import Certificate, Step, learn_then_test, walk
@@ -70,7 +70,7 @@ class Layered(Recipe):
 
     def base(self) -> str:
         """Snapshots of both stages' models."""
-        return " ".join(stage.base() for stage in (self.core, self.prompt) if isinstance(stage, Recipe))
+        return " ".join(_base(stage) for stage in (self.core, self.prompt))
 
     def fit(self, task: Task, train: Dataset) -> LayeredCandidate:
         """Fit the core, calibrate both stages, certify the threshold."""
@@ -83,14 +83,18 @@ class Layered(Recipe):
 
     def _fit(self, task: Task, train: Dataset) -> tuple[Candidate, Candidate | None, Rule, dict[str, Any]]:
         first, rest = split_dataset(train, self.folds[0], by="label", seed=self.seed)
-        second, third = split_dataset(rest, self.folds[1] / (self.folds[1] + self.folds[2]), by="label", seed=self.seed + 1)
+        second, third = split_dataset(
+            rest, self.folds[1] / (self.folds[1] + self.folds[2]), by="label", seed=self.seed + 1
+        )
         core = self.core.fit(task, first)
         prompt = self.prompt.fit(task, first) if self.prompt else None
         core_scale, pilot = calibrate(core, second), _Pilot(None, "no prompt stage was asked for")
         ceiling = 1.0
         if prompt is not None:
             ceiling, pilot = self._pilot(core, core_scale, prompt, second)
-        certificate = self._certify(core, core_scale, prompt if pilot.scale else None, pilot.scale, ceiling, third)
+        if pilot.scale is None:
+            prompt = None  # it would cost a call a row and never answer
+        certificate = self._certify(core, core_scale, prompt, pilot.scale, ceiling, third)
         rule = Rule(core_scale, pilot.scale, certificate)
         notes = {
             "certificate": certificate.to_json(),
@@ -110,18 +114,30 @@ class Layered(Recipe):
         ceiling = 1 - self.alpha / 2
         unsure = fold.part((row for row, sure in zip(fold, confidence, strict=True) if sure < ceiling), "core unsure")
         if len(unsure) < 10:
-            return ceiling, _Pilot(None, f"only {len(unsure)} calibration rows leave the core unsure: too few to judge a prompt")
+            return ceiling, _Pilot(
+                None, f"only {len(unsure)} calibration rows leave the core unsure: too few to judge a prompt"
+            )
         rows = sample(unsure, PILOT_ROWS, self.seed)
         raw, right = _judged(prompt, rows, None)
         sure = raw >= np.median(raw)
         best = wilson(float(right[sure].sum()), int(sure.sum()), 0.9)
-        seen = f"{right.mean():.0%} right on {len(rows)} rows where the core is unsure, {best.value:.0%} on its surer half"
+        seen = (
+            f"{right.mean():.0%} right on {len(rows)} rows where the core is unsure, {best.value:.0%} on its surer half"
+        )
         if best.high < 1 - self.alpha:
-            return ceiling, _Pilot(None, f"never answers alone: {seen}; {1 - self.alpha:.0%} needed. Its answer goes to the person as a suggestion")
+            return ceiling, _Pilot(
+                None, f"never answers alone: {seen}; {1 - self.alpha:.0%} needed, so the stage was left out"
+            )
         return ceiling, _Pilot(fit_platt(raw, right), f"answers where it is sure: {seen}")
 
     def _certify(
-        self, core: Candidate, core_scale: Platt, prompt: Candidate | None, prompt_scale: Platt | None, ceiling: float, fold: Dataset
+        self,
+        core: Candidate,
+        core_scale: Platt,
+        prompt: Candidate | None,
+        prompt_scale: Platt | None,
+        ceiling: float,
+        fold: Dataset,
     ) -> Certificate:
         """Learn-then-Test over the threshold: the core answers from it on, else the prompt from it on."""
         core_sure, core_right = _judged(core, fold, core_scale)
@@ -163,7 +179,7 @@ class Rule:
 
     Attributes:
         core: raw confidence of the core -> probability of being right.
-        prompt: the same for the prompt stage; None: it only suggests.
+        prompt: the same for the prompt stage; None: there is no such stage.
         certificate: with the threshold; a threshold of None defers everything.
     """
 
@@ -187,7 +203,7 @@ class Rule:
 class LayeredCandidate(Candidate):
     """Stages in order; `children` keeps what each one said.
 
-    A suggestion for the person, where both stages are unsure, is the last child.
+    Where both stages are unsure, the children are suggestions for the person.
     """
 
     def __init__(self, card: Card, core: Candidate, prompt: Candidate | None, rule: Rule) -> None:
@@ -224,17 +240,20 @@ class LayeredCandidate(Candidate):
         if core.error is not None and core.error.kind == "empty_input":
             return replace(core, children=children)
         sure = self._sure(core, self.rule.core)
-        usage, latency = core.usage, core.latency_s
         if not self._unsure(core):
-            return Prediction(core.output, core.scores, sure, usage=usage, latency_s=latency, children=children, notes={"stage": "core"})
-        if prompt is not None:
-            usage, latency = usage + prompt.usage, latency + prompt.latency_s
-            threshold, scale = self.rule.certificate.threshold, self.rule.prompt
-            second = self._sure(prompt, scale) if scale is not None else 0.0
-            if threshold is not None and scale is not None and second >= threshold:
-                rest = {"usage": usage, "latency_s": latency, "children": children, "notes": {"stage": "prompt"}}
-                return Prediction(prompt.output, prompt.scores, second, **rest)
-        return Prediction(deferred=True, confidence=sure, usage=usage, latency_s=latency, children=children, notes={"stage": "human"})
+            return self._answered("core", core, sure, children)
+        if prompt is not None and self.rule.prompt is not None:
+            threshold, second = self.rule.certificate.threshold, self._sure(prompt, self.rule.prompt)
+            if threshold is not None and second >= threshold:
+                return self._answered("prompt", prompt, second, children)
+        used = Prediction(deferred=True, confidence=sure, children=children, notes={"stage": "human"})
+        return used.with_timing(*_spent(children))
+
+    @staticmethod
+    def _answered(stage: str, by: Prediction, sure: float, children: tuple[Prediction, ...]) -> Prediction:
+        asked = children[:1] if stage == "core" else children
+        answer = Prediction(by.output, by.scores, sure, children=children, notes={"stage": stage})
+        return answer.with_timing(*_spent(asked))
 
     @staticmethod
     def _sure(prediction: Prediction, scale: Platt) -> float:
@@ -254,13 +273,20 @@ class LayeredCandidate(Candidate):
             await self.prompt.aclose()
 
 
+def _spent(stages: Sequence[Prediction]) -> tuple[Usage, float]:
+    """What the asked stages used: quantities and seconds."""
+    return sum((stage.usage for stage in stages), Usage()), sum(stage.latency_s for stage in stages)
+
+
 def calibrate(candidate: Candidate, fold: Dataset) -> Platt:
     """How a candidate's confidence relates to being right, on rows it has not seen."""
     raw, right = _judged(candidate, fold, None)
     return fit_platt(raw, right)
 
 
-def _judged(candidate: Candidate, fold: Dataset, scale: Platt | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _judged(
+    candidate: Candidate, fold: Dataset, scale: Platt | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Confidence (scaled) and rightness of a candidate on labelled rows: [n], [n].
 
     A failed row, or one without a confidence, is not sure at all.
@@ -280,6 +306,10 @@ def _described(stage: Strategy | None) -> dict[str, Any] | None:
         return None
     parameters = stage.parameters() if isinstance(stage, Recipe) else {}
     return {"strategy": stage.name, "parameters": parameters}
+
+
+def _base(stage: Strategy | None) -> str:
+    return stage.base() if isinstance(stage, Recipe) else ""
 
 
 def _note(candidate: Candidate, name: str) -> Any:

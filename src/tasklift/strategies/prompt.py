@@ -127,7 +127,9 @@ class PromptedCandidate(Candidate):
         except TimeoutError:
             return Prediction.failed("timeout", "the deadline passed while the model was answering")
 
-    def request(self, value: Input, labels: Sequence[str], ctx: Context, examples: Sequence[Mapping[str, str]] = ()) -> Request:
+    def request(
+        self, value: Input, labels: Sequence[str], ctx: Context, examples: Sequence[Mapping[str, str]] = ()
+    ) -> Request:
         """The rendered request for one input."""
         text = text_of(value, self.card.input_fields)[:MAX_CHARS]
         known = self.card.labels
@@ -164,14 +166,14 @@ class PromptCandidate(PromptedCandidate):
         if reply.log_probs is None or not self.card.parameters["calibrate"]:
             return prediction_of(reply)
         if self._bias is None:
-            empty = {name: NOTHING for name in self.card.input_fields}
+            empty = dict.fromkeys(self.card.input_fields, NOTHING)
             self._bias = (await self.model.complete(self.request(empty, self.labels, ctx))).log_probs
         return prediction_of(reply, self._bias)
 
 
 def prediction_of(reply: Reply, bias: Mapping[str, float] | None = None, **notes: Any) -> Prediction:
     """A reply as a prediction: probabilities from log-probabilities less the bias, else the bare label."""
-    rest = {"usage": reply.usage, "latency_s": reply.latency_s, "notes": notes}
+    rest: dict[str, Any] = {"usage": reply.usage, "latency_s": reply.latency_s, "notes": notes}
     if reply.log_probs is None:
         return Prediction(output=reply.text, **rest)
     labels = list(reply.log_probs)

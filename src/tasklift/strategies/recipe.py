@@ -49,7 +49,7 @@ class Recipe:
             input_fields=task.input_fields,
             setup=setup,
             training_ids=train.keys if self.needs_rows else frozenset(),
-            **rest,  # type: ignore[arg-type]
+            **rest,
         )
 
 
@@ -74,4 +74,8 @@ def require_rows(task: Task, train: Dataset, who: str) -> None:
     require(not unlabelled, who, f"{len(unlabelled)} training rows carry no output (first: {unlabelled[:1]})")
     for label in train.outputs:
         task.check_output(label)
-    require(len(set(train.outputs)) > 1, who, f"all training rows carry the label {train.outputs[0]!r}; add rows of others")
+    require(
+        len(set(train.outputs)) > 1,
+        who,
+        f"all training rows carry the label {train.outputs[0]!r}; add rows of others",
+    )

@@ -1,0 +1,93 @@
+"""A model that asks the cache first."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict, dataclass, replace
+
+from tasklift.cache import ContentCache
+from tasklift.llm.model import Model, Reply, Request
+from tasklift.prediction import Usage
+
+
+@dataclass(slots=True)
+class _Shared:
+    """One call that several callers wait for."""
+
+    task: asyncio.Task[Reply]
+    waiters: int = 0
+
+
+class CachedModel:
+    """`model`, asked once for each request: later equal requests are served from `cache`.
+
+    Equal requests at the same time share one call. Errors are not kept. `Request.repeat` makes an
+    equal request a different one. The cache stays open when the model is closed: others may use it.
+    """
+
+    def __init__(self, model: Model, cache: ContentCache) -> None:
+        self.inner = model
+        self.name = model.name
+        self.snapshot = model.snapshot
+        self.remote = model.remote
+        self.data_leaves_machine = model.data_leaves_machine
+        self.deterministic = model.deterministic
+        self._cache = cache
+        self._under_way: dict[tuple[asyncio.AbstractEventLoop, str], _Shared] = {}
+
+    def __repr__(self) -> str:
+        return f"CachedModel({self.inner!r})"
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer one request, from the cache where it is there; then `cached` is True.
+
+        Raises:
+            ModelError: the call failed; its `kind` says how.
+            TaskliftError: the cache cannot be read or written.
+        """
+        key = request.key(self.snapshot)
+        if (reply := _unpacked(self._cache.get(key))) is not None:
+            return reply
+        place = (asyncio.get_running_loop(), key)
+        shared = self._under_way.get(place)
+        is_first = shared is None or shared.task.done()
+        if shared is None or is_first:
+            shared = self._under_way[place] = _Shared(asyncio.create_task(self._call(request, key)))
+        shared.waiters += 1
+        try:
+            reply = await asyncio.shield(shared.task)  # one caller that gives up must not stop the others
+        finally:
+            shared.waiters -= 1
+            if shared.waiters == 0:
+                shared.task.cancel()  # nobody wants the answer any more; no effect where it is there
+                if self._under_way.get(place) is shared:
+                    del self._under_way[place]
+        return reply if is_first else replace(reply, cached=True)
+
+    async def aclose(self) -> None:
+        """Close the model; not the cache."""
+        await self.inner.aclose()
+
+    async def _call(self, request: Request, key: str) -> Reply:
+        reply = await self.inner.complete(request)
+        self._cache.put(key, _packed(reply))
+        return reply
+
+
+def _packed(reply: Reply) -> bytes:
+    row = {"text": reply.text, "usage": asdict(reply.usage), "latency_s": reply.latency_s}
+    if reply.log_probs is not None:
+        row["log_probs"] = dict(reply.log_probs)
+    return json.dumps(row, ensure_ascii=False).encode(errors="surrogatepass")
+
+
+def _unpacked(value: bytes | None) -> Reply | None:
+    """The reply, marked as cached; None where there is none or another version wrote it."""
+    if value is None:
+        return None
+    try:
+        row = json.loads(value.decode(errors="surrogatepass"))
+        return Reply(row["text"], row.get("log_probs"), Usage(**row["usage"]), row["latency_s"], cached=True)
+    except (ValueError, KeyError, TypeError):
+        return None
