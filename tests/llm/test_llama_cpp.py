@@ -9,7 +9,7 @@ import pytest
 
 from tasklift.errors import MissingDependencyError, RequestRefusedError
 from tasklift.llm.model import Message, Model, Request
-from tasklift.llm.weights import SMOLLM2, default_home, locate
+from tasklift.weights import SMOLLM2, default_home, locate
 
 pytest.importorskip("xllamacpp", reason="needs the extra [local]")
 llama_cpp = pytest.importorskip("tasklift.llm.llama_cpp")

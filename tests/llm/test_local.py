@@ -10,7 +10,7 @@ import pytest
 
 from tasklift.errors import ArtifactError, RequestRefusedError
 from tasklift.llm.model import Message, Model, Reply, Request
-from tasklift.llm.weights import MissingWeightsError, default_home
+from tasklift.weights import MissingWeightsError, default_home
 
 torch = pytest.importorskip("torch", reason="needs the extra [local]")
 pytest.importorskip("gguf", reason="needs the extra [local]")

@@ -7,8 +7,8 @@ import sys
 from tasklift import registry
 from tasklift.cli import show
 from tasklift.errors import MissingDependencyError
-from tasklift.llm.weights import WEIGHTS, default_home, status
-from tasklift.llm.weights import pull as fetch
+from tasklift.weights import WEIGHTS, default_home, status
+from tasklift.weights import pull as fetch
 
 
 def pull(name: str | None) -> int:

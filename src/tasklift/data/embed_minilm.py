@@ -11,7 +11,7 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
-from tasklift.llm.weights import locate_minilm
+from tasklift.weights import locate_minilm
 
 #: Tokens beyond this are cut: what the model was trained with.
 MAX_TOKENS = 256

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tasklift.llm.convert import convert
 from tasklift.llm.llama_cpp import LlamaCppModel
 from tasklift.llm.local import LocalModel
-from tasklift.llm.weights import SMOLLM2, WEIGHTS, default_home, locate
+from tasklift.weights import SMOLLM2, WEIGHTS, default_home, locate
 
 
 def open_local() -> LocalModel:

@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from tasklift.errors import ArtifactError, UnsupportedError
-from tasklift.llm.weights import MARKER
+from tasklift.weights import MARKER
 
 #: Raised when the written files change, so that older copies are made anew.
 CONVERTER_VERSION = 1

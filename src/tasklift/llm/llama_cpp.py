@@ -18,7 +18,7 @@ import xllamacpp
 from tasklift.errors import InvalidOutputError, RequestRefusedError, ServerError
 from tasklift.llm.cores import free_cores
 from tasklift.llm.model import Message, Reply, Request
-from tasklift.llm.weights import SMOLLM2, WEIGHTS, default_home, locate
+from tasklift.weights import SMOLLM2, WEIGHTS, default_home, locate
 from tasklift.prediction import Usage
 from tasklift.worker import on_worker
 

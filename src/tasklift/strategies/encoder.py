@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tasklift.data.embed import open_embedder
 from tasklift.data.embed_minilm import bucketed, has_bfloat16, load_backbone, mean_pooled, padded, token_ids
 from tasklift.dataset import Dataset
-from tasklift.llm.weights import locate_minilm
+from tasklift.weights import locate_minilm
 from tasklift.stats.calibration import fit_temperature
 from tasklift.strategies.artifact import Arrays, Card, read_arrays
 from tasklift.strategies.classifier import (

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tasklift.errors import MissingDependencyError
-from tasklift.llm import weights
-from tasklift.llm.weights import DownloadError, MissingWeightsError
+from tasklift import weights
+from tasklift.weights import DownloadError, MissingWeightsError
 
 CONTENT = b"GGUF, or nearly" * 1000
 NAME = "tiny"
