@@ -6,6 +6,7 @@ TaskliftError
 │   └── LeakageError          rows that a candidate was trained on would be evaluated
 ├── StrategyError             a recipe cannot be fitted or its parameters make no sense
 │   └── ArtifactError         a saved candidate is missing, damaged or of another version
+├── ContractError             a strategy breaks a law that every strategy obeys
 ├── UnsupportedError          valid, but not built yet; the message says what works today
 ├── MissingDependencyError    an optional extra is needed
 └── ModelError                one call to a model failed; `kind` is what reports count
@@ -47,6 +48,10 @@ class StrategyError(TaskliftError):
 
 class ArtifactError(StrategyError):
     """A saved candidate is missing, damaged or of another version."""
+
+
+class ContractError(TaskliftError, AssertionError):
+    """A strategy breaks a law that every strategy obeys; raised by `tasklift.contracts` only."""
 
 
 class UnsupportedError(TaskliftError):

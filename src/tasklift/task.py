@@ -83,9 +83,8 @@ class Task(Schema):
         instruction: what a careful stranger would have to be told.
         output: the type of the answer.
         input_fields: the named text fields of an input; the first is the main one.
-        metrics: the first is the one that gates and decisions use.
+        metrics: the first is the one that the gate `min_metric` looks at.
         slices: names of `Example.slice` entries to report apart.
-        on_defer: what the chat API says when a person has to answer.
         gates: limits that a choice must pass.
         economics: what answers, errors and people cost; None: not stated.
     """
@@ -97,7 +96,6 @@ class Task(Schema):
     input_fields: tuple[str, ...] = Field(default=("text",), min_length=1)
     metrics: tuple[Literal["accuracy", "macro_f1"], ...] = Field(default=("accuracy", "macro_f1"), min_length=1)
     slices: tuple[str, ...] = ()
-    on_defer: str | None = None
     gates: Gates = Gates()
     economics: Economics | None = None
 

@@ -18,8 +18,8 @@ import xllamacpp
 from tasklift.errors import InvalidOutputError, RequestRefusedError, ServerError
 from tasklift.llm.cores import free_cores
 from tasklift.llm.model import Message, Reply, Request
-from tasklift.weights import SMOLLM2, WEIGHTS, default_home, locate
 from tasklift.prediction import Usage
+from tasklift.weights import SMOLLM2, WEIGHTS, default_home, locate
 from tasklift.worker import on_worker
 
 #: Tokens that prompt and answer may take together: what the model was trained on.

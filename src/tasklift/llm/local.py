@@ -32,8 +32,8 @@ from tasklift.llm.convert import convert
 from tasklift.llm.cores import free_cores
 from tasklift.llm.decoder import Decoder, State
 from tasklift.llm.model import Message, Model, Reply, Request
-from tasklift.weights import MARKER, SMOLLM2, WEIGHTS, default_home, locate
 from tasklift.prediction import Usage
+from tasklift.weights import MARKER, SMOLLM2, WEIGHTS, default_home, locate
 from tasklift.worker import on_worker
 
 #: Tokens that prompt and answer may take together: what the model was trained on.

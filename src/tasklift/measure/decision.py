@@ -17,8 +17,8 @@ import numpy as np
 
 from tasklift.economics import Economics, Gates, Quantity
 from tasklift.errors import ConfigError
-from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.break_even import BreakEven, break_even_of
+from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.flips import FLIPPABLE, flips_of, prompt_needs
 from tasklift.measure.gates import failed_gates
 from tasklift.measure.metrics import right_of

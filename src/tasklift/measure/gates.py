@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from tasklift.economics import Gates
 from tasklift.measure.evaluation import CandidateResult, Evaluation
 from tasklift.measure.metrics import right_of
 from tasklift.measure.yearly import Option, World
+from tasklift.prediction import Prediction
 
 
 def failed_gates(evaluation: Evaluation, option: Option, gates: Gates, world: World) -> dict[str, str]:
@@ -17,10 +22,11 @@ def failed_gates(evaluation: Evaluation, option: Option, gates: Gates, world: Wo
         return found
     result = evaluation.result(option.name)
     if gates.min_metric is not None:
+        metric = evaluation.task.metrics[0]
         probability = _p_metric(result, evaluation, world, gates.min_metric)
         fine = probability >= gates.gate_confidence
         found["min_metric"] = (
-            "" if fine else f"P(accuracy >= {gates.min_metric:g}) = {probability:.2f} < {gates.gate_confidence:g}"
+            "" if fine else f"P({metric} >= {gates.min_metric:g}) = {probability:.2f} < {gates.gate_confidence:g}"
         )
     if gates.max_p95_latency_s is not None:
         seen = result.scores.latency_p95_s or 0.0
@@ -40,7 +46,22 @@ def failed_gates(evaluation: Evaluation, option: Option, gates: Gates, world: Wo
 
 
 def _p_metric(result: CandidateResult, evaluation: Evaluation, world: World, required: float) -> float:
-    """P(accuracy of what is answered, people included at their declared accuracy, >= required)."""
-    right = right_of(result.predictions, evaluation.rows.outputs)
-    value = np.where(np.isnan(right), world.reviewer_accuracy, right)
-    return float(np.mean(world.weights @ value.astype(np.float32) >= required))
+    """P(the task's first metric >= required), a person's declared accuracy standing in for deferred rows."""
+    if evaluation.task.metrics[0] == "macro_f1":
+        values = _macro_f1(result.predictions, evaluation.rows.outputs, world)
+    else:
+        right = right_of(result.predictions, evaluation.rows.outputs)
+        values = world.weights @ np.where(np.isnan(right), world.reviewer_accuracy, right).astype(np.float32)
+    return float(np.mean(values >= required))
+
+
+def _macro_f1(predictions: Sequence[Prediction], expected: Sequence[Any], world: World) -> NDArray[np.float32]:
+    """[draws] mean F1 of the labels that occur among the expected answers, under each draw's row weights."""
+    names = sorted(set(expected))
+    given = [y if p.deferred else p.output for p, y in zip(predictions, expected, strict=True)]
+    sure = np.array([world.reviewer_accuracy if p.deferred else 1.0 for p in predictions], dtype=np.float32)
+    answered = np.array([[label == name for name in names] for label in given], dtype=np.float32)  # [rows, labels]
+    actual = np.array([[label == name for name in names] for label in expected], dtype=np.float32)
+    both = world.weights @ (answered * actual * sure[:, None])  # [draws, labels]
+    either = world.weights @ answered + world.weights @ actual
+    return np.asarray((2 * both / np.maximum(either, 1e-12)).mean(axis=1))

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from tasklift.data.embed import open_embedder
 from tasklift.data.embed_minilm import bucketed, has_bfloat16, load_backbone, mean_pooled, padded, token_ids
 from tasklift.dataset import Dataset
-from tasklift.weights import locate_minilm
 from tasklift.stats.calibration import fit_temperature
 from tasklift.strategies.artifact import Arrays, Card, read_arrays
 from tasklift.strategies.classifier import (
@@ -29,6 +28,7 @@ from tasklift.strategies.frozen import Head, choose_head, fit_head
 from tasklift.strategies.recipe import Recipe, require, require_rows
 from tasklift.strategy import Family, Resources
 from tasklift.task import Task
+from tasklift.weights import locate_minilm
 from tasklift.worker import timed
 
 #: Values of C for the head that training starts from.

@@ -1,0 +1,105 @@
+"""What benchmarks share: where the data is, what the machine is, and a table of figures against bars."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tasklift.stats.intervals import Interval
+
+RESULTS = Path(__file__).parent / "results"
+HOW_TO = "pass --data FOLDER or set TASKLIFT_DATA to the folder that holds it"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure.
+
+    Attributes:
+        what: what was measured.
+        value: a share (0 to 1) or a ratio.
+        at_least: the bar, in the same unit; None: only shown.
+        low: 95% interval, where there is one.
+        high: its upper end.
+        note: rows, chosen parameters.
+        published: figures of others on the same work, with their source.
+    """
+
+    what: str
+    value: float
+    at_least: float | None = None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+    published: str = ""
+
+    @classmethod
+    def share(cls, what: str, interval: Interval, at_least: float | None = None, **rest: str) -> Figure:
+        """A share with its interval."""
+        return cls(what, interval.value, at_least, interval.low, interval.high, **rest)
+
+    @property
+    def met(self) -> bool | None:
+        """Is the bar reached? None where there is none."""
+        return None if self.at_least is None else self.value >= self.at_least
+
+    def line(self) -> str:
+        """For a terminal."""
+        ratio = self.value > 1 or (self.at_least or 0) > 1
+        shown = f"{self.value:.2f}x" if ratio else f"{100 * self.value:.1f}%"
+        within = (
+            f" [{100 * self.low:.1f}, {100 * self.high:.1f}]" if self.low is not None and self.high is not None else ""
+        )
+        bar = "" if self.at_least is None else f">= {self.at_least:.1f}x" if ratio else f">= {100 * self.at_least:.1f}%"
+        verdict = {None: "", True: "reached", False: "MISSED"}[self.met]
+        return f"{self.what:<44} {shown + within:<22} {bar:<10} {verdict:<8} {self.note}"
+
+
+def data_folder(given: Path | None, name: str) -> Path:
+    """The folder of one data set.
+
+    Raises:
+        SystemExit: it is not there; says how to name it.
+    """
+    root = given or (Path(os.environ["TASKLIFT_DATA"]) if os.environ.get("TASKLIFT_DATA") else None)
+    if root is None:
+        raise SystemExit(f"the data set {name} is needed: {HOW_TO}")
+    for folder in (root / name, root):
+        if (folder / f"{name}.jsonl").exists():
+            return folder
+    raise SystemExit(f"{root} holds no {name}/{name}.jsonl: {HOW_TO}")
+
+
+def finish(name: str, command: str, figures: list[Figure], extra: dict[str, Any]) -> int:
+    """Print the figures, write `results/<name>.json`; 0 where every bar is reached, else 3."""
+    print("\n" + "\n".join(figure.line() for figure in figures))
+    made = {"command": command, "date": time.strftime("%Y-%m-%d"), "machine": machine()}
+    print("\n" + ", ".join(f"{key}: {value}" for key, value in made.items()))
+    RESULTS.mkdir(exist_ok=True)
+    rows = [asdict(figure) | {"met": figure.met} for figure in figures]
+    text = json.dumps({"schema_version": 1, **made, "figures": rows, **extra}, indent=1, ensure_ascii=False)
+    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    return 0 if all(figure.met is not False for figure in figures) else 3
+
+
+def machine() -> str:
+    """Processor, cores, Python: what seconds depend on."""
+    model = platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [
+            line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
+        model = names[0] if names else model
+    return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+
+
+def note(text: str) -> None:
+    """A line of progress."""
+    print(text, file=sys.stderr, flush=True)
