@@ -88,8 +88,7 @@ def rows_of(folder: Path) -> tuple[Task, Dataset, Dataset]:
 def tuned() -> dict[str, Strategy]:
     """Candidates that run on all test rows."""
     layered: dict[str, Strategy] = {
-        f"layered {risk:.0%}": Layered(core=Encoder(refit=False), prompt=None, alpha=risk, delta=DELTA)
-        for risk in RISKS
+        f"layered {risk:.0%}": Layered(core=FrozenEncoder(), prompt=None, alpha=risk, delta=DELTA) for risk in RISKS
     }
     plain: dict[str, Strategy] = {
         "majority": Majority(),

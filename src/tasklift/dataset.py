@@ -140,9 +140,21 @@ def overlapping_texts(train: Dataset, test: Dataset) -> frozenset[str]:
 
 
 def write_jsonl(data: Dataset, path: Path) -> None:
-    """Write the pinned row format; the file appears whole or not at all."""
+    """Write the pinned row format; the file appears whole or not at all.
+
+    Raises:
+        DataError: it cannot be written.
+    """
     temporary = path.with_name(path.name + ".part")
     lines = (json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in data)
-    with temporary.open("w", encoding="utf-8") as out:
-        out.writelines(lines)
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as out:
+            out.writelines(lines)
+        temporary.replace(path)
+    except BaseException as error:
+        if temporary.is_file():
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise DataError(f"{path}: cannot be written: {error.strerror}") from error
+        raise

@@ -12,9 +12,9 @@ from tasklift.schema import Schema
 class Quantity(Schema):
     """A number with its uncertainty: three percentiles, equal where it is known exactly."""
 
-    p10: float = Field(ge=0)
-    p50: float = Field(ge=0)
-    p90: float = Field(ge=0)
+    p10: float = Field(ge=0, allow_inf_nan=False)
+    p50: float = Field(ge=0, allow_inf_nan=False)
+    p90: float = Field(ge=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _ordered(self) -> Quantity:

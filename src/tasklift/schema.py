@@ -21,21 +21,24 @@ class Schema(BaseModel):
 
 
 S = TypeVar("S", bound=BaseModel)
-_UNION_TAGS = frozenset({"label", "number", "json", "text"})
+_UNION = "output"  #: the one key whose value is a union of models, told apart by `kind`
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The parsed file.
 
     Raises:
-        ConfigError: the file is missing, not UTF-8 or not TOML; the message names file and line.
+        ConfigError: the file is missing, unreadable, not UTF-8 or not TOML; the message names file and line.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file. `tasklift init` writes a project to start from.") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}. Save the file as UTF-8.") from error
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}: line {line}: not UTF-8. Save the file as UTF-8.") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
 
@@ -58,7 +61,9 @@ def parse(schema: type[S], data: Any, source: str) -> S:
 
 def _explain(schema: type[BaseModel], problem: dict[str, Any], source: str) -> str:
     # pydantic puts the tag of a union into the path; a user never wrote it.
-    location = [str(part) for part in problem["loc"] if str(part) not in _UNION_TAGS]
+    location = [str(part) for part in problem["loc"]]
+    if location[:1] == [_UNION] and len(location) > 1:
+        del location[1]
     key = ".".join(location) or "(top level)"
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(location[-1], _known_keys(schema, location[:-1]), n=1, cutoff=0.5)
@@ -66,13 +71,15 @@ def _explain(schema: type[BaseModel], problem: dict[str, Any], source: str) -> s
         return f"{source}: unknown key `{key}`{hint}"
     if problem["type"] == "missing":
         return f"{source}: the key `{key}` is missing"
+    if problem["type"] == "union_tag_not_found":
+        return f'{source}: the key `{key}.kind` is missing; write kind = "label"'
     message = str(problem["msg"]).removeprefix("Value error, ")
     shown = repr(problem["input"])
     return f"{source}: `{key}`: {message} (got {shown if len(shown) <= 80 else shown[:77] + '...'})"
 
 
 def _known_keys(schema: type[BaseModel], path: list[str]) -> list[str]:
-    """Every key that the models reachable along `path` know; union tags in the path are skipped."""
+    """Every key that the models reachable along `path` know; a part that is no field names an entry."""
     reached: list[type[BaseModel]] = [schema]
     for part in path:
         below = [
@@ -81,16 +88,7 @@ def _known_keys(schema: type[BaseModel], path: list[str]) -> list[str]:
             if part in one.model_fields
             for model in _models_in(one.model_fields[part].annotation)
         ]
-        reached = (
-            below
-            or [
-                model
-                for one in reached
-                for field in one.model_fields.values()
-                for model in _models_in(field.annotation)
-            ]
-            or reached
-        )
+        reached = below or reached
     return [key for model in reached for key in model.model_fields]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
@@ -102,7 +103,7 @@ class Task(Schema):
     @field_validator("name")
     @classmethod
     def _plain_name(cls, name: str) -> str:
-        if not _NAME.match(name):
+        if not _NAME.fullmatch(name):
             raise ValueError("a task's name is lower-case letters, digits and underscores, letter first")
         return name
 
@@ -136,7 +137,7 @@ class Task(Schema):
         Raises:
             DataError: with the value and the nearest allowed label.
         """
-        if output not in self.labels:
+        if not isinstance(output, str) or output not in self.labels:
             raise DataError(f"unknown label {output!r}; {_nearest(str(output), self.labels)}")
 
     def main_text(self, value: Mapping[str, Any]) -> str:
@@ -148,6 +149,7 @@ class Task(Schema):
 def _nearest(value: str, labels: Mapping[str, str]) -> str:
     folded = {label.casefold().replace(" ", "_"): label for label in labels}
     near = folded.get(value.strip().casefold().replace(" ", "_").replace("-", "_"))
+    near = near or next(iter(difflib.get_close_matches(value, labels, n=1, cutoff=0.75)), None)
     if near is not None:
         return f"did you mean {near!r}?"
     shown = ", ".join(list(labels)[:8])

@@ -97,14 +97,12 @@ def test_too_few_rows_are_not_certified_and_the_missing_labels_are_counted() -> 
     assert found.missing_labels == start - 50
 
 
-def test_as_many_more_labels_as_are_missing_suffice_at_the_rate_seen() -> None:
-    few = learn_then_test(falling(100), wrong_at(100, 30, 60), 0.05, 0.05)
+@pytest.mark.parametrize(("alpha", "n"), [(0.05, 30), (0.02, 200), (0.1, 1)])
+def test_as_many_more_labels_as_are_missing_suffice_where_no_error_was_seen(alpha: float, n: int) -> None:
+    few = learn_then_test(falling(n), np.zeros(n), alpha, 0.05)
+    enough = n + few.missing_labels
     assert few.threshold is None
-    n = 100 + few.missing_labels
-    errors = math.ceil(0.02 * n)
-    assert binom.cdf(errors, n, 0.05) <= 0.05
-    spread = wrong_at(n, *np.linspace(n // 10, n - 1, errors).astype(int))
-    assert learn_then_test(falling(n), spread, 0.05, 0.05).threshold is not None
+    assert learn_then_test(falling(enough), np.zeros(enough), alpha, 0.05).threshold is not None
 
 
 def test_without_rows_the_whole_start_is_missing() -> None:
@@ -135,28 +133,32 @@ def test_a_certificate_is_read_back_as_it_was_written() -> None:
 # The promise
 
 
-@pytest.mark.parametrize("n", [200, 800])
-def test_the_risk_exceeds_alpha_in_no_more_than_delta_of_all_draws(n: int) -> None:
-    """Confidence c is uniform and P(wrong | c) = 0.4 (1 - c), so the risk among c >= t is 0.2 (1 - t)."""
+@pytest.mark.parametrize(("n", "often"), [(200, 0.3), (800, 0.9)])
+def test_the_risk_exceeds_alpha_in_no_more_than_delta_of_all_draws(n: int, often: float) -> None:
+    """u is uniform and P(wrong | u) = 0.4 (1 - u), so the risk among u >= t is 0.2 (1 - t).
+
+    The confidence is u cut to 40 steps: equal confidences occur, and the walk is short.
+    """
     alpha, delta, draws = 0.1, 0.1, 400
     rng = np.random.default_rng(n)
     broken = certified = 0
     for _ in range(draws):
-        confidence = rng.random(n)
-        wrong = (rng.random(n) < 0.4 * (1 - confidence)).astype(float)
-        found = learn_then_test(confidence, wrong, alpha, delta)
+        u = rng.random(n)
+        wrong = (rng.random(n) < 0.4 * (1 - u)).astype(float)
+        found = learn_then_test(np.floor(u * 40) / 40, wrong, alpha, delta)
         if found.threshold is not None:
             certified += 1
-            broken += 0.2 * (1 - found.threshold) > alpha
-    assert certified > 0.9 * draws
+            broken += 0.2 * (1 - found.threshold) > alpha + 1e-9
+    assert certified > often * draws
     assert broken / draws <= delta + 2 * math.sqrt(delta * (1 - delta) / draws)
 
 
 def test_hardly_ever_anything_is_promised_where_every_threshold_breaks_it() -> None:
-    alpha, delta, draws = 0.1, 0.1, 300
+    alpha, delta, draws = 0.1, 0.1, 200
     rng = np.random.default_rng(5)
     promised = sum(
-        learn_then_test(rng.random(300), (rng.random(300) < 0.11).astype(float), alpha, delta).threshold is not None
+        learn_then_test(np.round(rng.random(300), 1), (rng.random(300) < 0.11).astype(float), alpha, delta).threshold
+        is not None
         for _ in range(draws)
     )
     assert promised / draws <= delta + 2 * math.sqrt(delta * (1 - delta) / draws)

@@ -73,7 +73,7 @@ def asked(model: str | None, light: bool, rows: int | None) -> Asked:
     if not light:
         return Asked(FULL, model or "local", rows)
     names = LIGHT if model is None else (*LIGHT[:-1], "prompt", "fewshot", "human")
-    return Asked(names, model or "none", rows, embedder="static")
+    return Asked(names, model, rows, embedder="static")
 
 
 def example_folder() -> Path:

@@ -27,7 +27,7 @@ class Asked:
     """What to compare: strategies, model, number of rows; and with which embedder."""
 
     strategies: tuple[str, ...]
-    model: str
+    model: str | None
     rows: int | None = None
     embedder: str | None = None
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tasklift.cli import show
-from tasklift.errors import ConfigError
+from tasklift.errors import ConfigError, MissingDependencyError, StrategyError
 from tasklift.llm.template import Template
-from tasklift.project import Project
+from tasklift.project import Project, TaskFile
+from tasklift.schema import parse
 from tasklift.strategies.build import build
 
 PROJECT = """schema_version = 1
-name = "{folder}"
+name = {folder}
 model = "local"   # or "https://host/v1#model-name" (OpenAI-compatible; the key comes from TASKLIFT_API_KEY)
 """
 TASK = """schema_version = 1
@@ -65,11 +69,15 @@ ROWS = """{"id": "1", "input": {"text": "Why was I charged twice this month?"}, 
 
 def init(folder: Path, name: str) -> int:
     """Write a project; nothing that exists is touched."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file; name a new folder")
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: is not empty; name a new folder")
+    parse(TaskFile, tomllib.loads(TASK.format(name="task")) | {"name": name}, "--name")
     task = folder / "tasks" / name
     task.mkdir(parents=True)
-    (folder / "tasklift.toml").write_text(PROJECT.format(folder=folder.resolve().name), encoding="utf-8")
+    quoted = json.dumps(folder.resolve().name, ensure_ascii=False)
+    (folder / "tasklift.toml").write_text(PROJECT.format(folder=quoted), encoding="utf-8")
     (task / "task.toml").write_text(TASK.format(name=name), encoding="utf-8")
     (task / "data.jsonl").write_text(ROWS, encoding="utf-8")
     (folder / ".gitignore").write_text(".tasklift/\n", encoding="utf-8")
@@ -85,14 +93,10 @@ def check(folder: Path, as_json: bool) -> int:
     report: list[dict[str, Any]] = []
     for name, task in project.tasks.items():
         train, test, warnings = project.rows(task)
-        for strategy in ("prompt", "fewshot"):
-            given = task.strategies.get(strategy, {})
-            Template(str(given.get("system", "")), str(given.get("user", ""))).check()
-        build(
-            [s for s in task.compare or project.settings.strategies if s in ("majority", "baseline", "human")],
-            {},
-            project.settings.model,
-        )
+        path = folder / "tasks" / name / "task.toml"
+        _check_templates(task, path)
+        _check_strategies(project.settings.strategies, {}, project.settings.model, folder / "tasklift.toml")
+        _check_strategies((*task.compare, *task.strategies), task.strategies, project.settings.model, path)
         beside = folder / "tasks" / name / "economics.toml"
         priced = project.economics(task) if task.economics or beside.exists() else None
         counts = Counter(train.outputs)
@@ -120,3 +124,27 @@ def check(folder: Path, as_json: bool) -> int:
             print(f"  note: {note}")
     print("ok")
     return 0
+
+
+def _check_templates(task: TaskFile, path: Path) -> None:
+    for strategy in ("prompt", "fewshot"):
+        given = task.strategies.get(strategy, {})
+        try:
+            Template(str(given.get("system", "")), str(given.get("user", ""))).check()
+        except ConfigError as error:
+            raise ConfigError(f"{path}: strategies.{strategy}: {error}") from error
+
+
+def _check_strategies(
+    names: Iterable[str], parameters: Mapping[str, Mapping[str, Any]], model: str, path: Path
+) -> None:
+    """Make every strategy that `path` names, except `encoder`: loading what it needs takes seconds."""
+    for name in dict.fromkeys(names):
+        if name == "encoder":
+            continue
+        try:
+            build([name], parameters, model)
+        except MissingDependencyError:  # an evaluation says so; the files are right
+            continue
+        except (ConfigError, StrategyError) as error:
+            raise ConfigError(f"{path}: {error}") from error

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 from tasklift.weights import locate_minilm
 
@@ -23,7 +24,12 @@ VERSION = "1"
 def load_backbone(folder: Path) -> tuple[Any, torch.nn.Module]:
     """Tokenizer and encoder of a Hugging Face folder; nothing is downloaded."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    model = transformers.AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    # Weights are read here and not by `from_pretrained`, which would draw a progress bar into every output.
+    model = transformers.AutoModel.from_config(config, dtype=torch.float32)
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("embeddings.position_ids", None)  # counted off, not learned
+    model.load_state_dict(weights)
     return tokenizer, model
 
 

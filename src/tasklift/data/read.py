@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import json
 from collections import Counter, defaultdict
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from tasklift.dataset import Dataset, Example, text_key
-from tasklift.errors import DataError
+from tasklift.errors import ConfigError, DataError
 from tasklift.task import Task
 
+#: Targets of a mapping beside the task's input fields.
+TARGETS = ("id", "output", "split", "group", "source", "time")
 #: How many problems one error message lists.
 MOST_PROBLEMS = 10
 
@@ -25,17 +28,19 @@ def read_dataset(path: Path, task: Task, fields: Mapping[str, str] | None = None
     Args:
         fields: target -> column, such as `{"text": "message", "output": "label"}`. Targets are the
             task's input fields and `id`, `output`, `split`, `group`, `source`, `time`, and
-            `slice.<name>`. Without it the pinned format is expected, and a row of the form
-            `{"text": ..., "label": ...}` is understood.
+            `slice.<name>`; an empty value counts as missing. Without it the pinned format is
+            expected, and a row of the form `{"text": ..., "label": ...}` is understood.
         limit_mb: refuse larger files instead of filling the memory.
 
     Raises:
         DataError: names the file and up to ten lines that cannot be used, each with its reason.
+        ConfigError: `fields` has an unknown target.
     """
+    _check_targets(fields or {}, task)
     size_mb = _size_mb(path)
     if size_mb > limit_mb:
         raise DataError(f"{path}: {size_mb:.0f} MB is over the limit of {limit_mb:.0f} MB; split the file")
-    rows = _read_csv(path) if path.suffix == ".csv" else _read_jsonl(path)
+    rows = _read_csv(path) if path.suffix.lower() == ".csv" else _read_jsonl(path)
     examples: list[tuple[int, Example]] = []
     problems: list[str] = []
     for line, raw in rows:
@@ -69,7 +74,7 @@ def to_example(raw: Mapping[str, Any], task: Task, fields: Mapping[str, str], de
 
     def get(target: str, *aliases: str) -> Any:
         if target in fields:
-            return raw[fields[target]]
+            return raw[fields[target]] if raw[fields[target]] != "" else None
         return next((raw[name] for name in (target, *aliases) if raw.get(name) not in (None, "")), None)
 
     given = raw.get("input")
@@ -78,8 +83,13 @@ def to_example(raw: Mapping[str, Any], task: Task, fields: Mapping[str, str], de
     else:
         values = {name: get(name) for name in task.input_fields}
     missing = [name for name in task.input_fields if values.get(name) is None]
+    if missing and missing[0] in fields:
+        raise DataError(f"the input field {missing[0]!r} is empty (column {fields[missing[0]]!r}); fill it in")
     if missing:
-        raise DataError(f"the input field {missing[0]!r} is missing or empty; map it with --field {missing[0]}=COLUMN")
+        raise DataError(
+            f"the input field {missing[0]!r} is missing or empty; map it with --field {missing[0]}=COLUMN "
+            f"(the row has: {', '.join(map(str, raw))})"
+        )
     slices = raw.get("slice")
     cut: dict[str, str] = {str(k): str(v) for k, v in slices.items()} if isinstance(slices, Mapping) else {}
     cut |= {target[6:]: str(raw[column]) for target, column in fields.items() if target.startswith("slice.")}
@@ -113,13 +123,19 @@ def check_example(example: Example, task: Task) -> None:
 
 
 def warnings_of(data: Dataset) -> list[str]:
-    """What is odd but allowed: one text with two labels, repeated texts, classes with one row."""
+    """What is odd but allowed: rows without a label, one text with two, repeated texts, classes with one row."""
     by_text: dict[str, list[Example]] = defaultdict(list)
     for row in data:
         by_text[text_key(row.input)].append(row)
     repeated = [rows for rows in by_text.values() if len(rows) > 1]
     torn = [rows for rows in repeated if len({repr(row.output) for row in rows}) > 1]
     found = []
+    unlabelled = [row.id for row in data if row.output is None]
+    if unlabelled:
+        found.append(
+            f"{len(unlabelled)} rows carry no label (ids {', '.join(unlabelled[:5])}): "
+            "nothing can be trained or measured on them; give each an `output`"
+        )
     if torn:
         shown = "; ".join(", ".join(f"{row.id}={row.output}" for row in rows[:3]) for rows in torn[:3])
         found.append(f"{len(torn)} texts carry more than one label ({shown}): no strategy can get all of them right")
@@ -133,15 +149,33 @@ def warnings_of(data: Dataset) -> list[str]:
     return found
 
 
+def _check_targets(fields: Mapping[str, str], task: Task) -> None:
+    known = (*task.input_fields, *TARGETS)
+    for target in fields:
+        if target in known or (target.startswith("slice.") and len(target) > len("slice.")):
+            continue
+        near = "output" if target == "label" else next(iter(difflib.get_close_matches(target, known, n=1)), None)
+        hint = f"did you mean {near!r}?" if near else f"known: {', '.join(known)}, slice.NAME"
+        raise ConfigError(f"no field {target!r} can be mapped; {hint}")
+
+
 def _size_mb(path: Path) -> float:
     try:
-        return path.stat().st_size / 1e6
+        size = path.stat().st_size
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; name a .jsonl or .csv file")
+    return size / 1e6
 
 
 def _decode(path: Path) -> str:
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -160,7 +194,21 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
         except json.JSONDecodeError as error:
             yield number, f"not valid JSON ({error.msg} at column {error.colno})"
             continue
+        except (ValueError, RecursionError):
+            yield number, "not usable JSON (a number is too long or the nesting too deep)"
+            continue
+        if "\\u" in line and _is_cut(row):
+            yield number, "holds half of a character (a lone surrogate \\ud800 to \\udfff); remove or complete it"
+            continue
         yield number, row if isinstance(row, dict) else f"a row must be an object, not {type(row).__name__}"
+
+
+def _is_cut(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
@@ -175,7 +223,8 @@ def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
             else:
                 yield reader.line_num, dict(row)
     except csv.Error as error:
-        yield reader.line_num, f"not valid CSV ({error})"
+        # The reader has stopped where the row ends; it begins after the last good one.
+        yield reader.line_num + 1, f"not valid CSV ({error}); check the quotes of this row"
 
 
 def _duplicate_ids(examples: Sequence[tuple[int, Example]]) -> list[str]:

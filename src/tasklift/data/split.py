@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Literal
 
 from tasklift.dataset import Dataset, Example, text_key
@@ -15,15 +16,15 @@ from tasklift.errors import DataError
 def split_dataset(
     data: Dataset, share: float, by: Literal["label", "group", "time"] = "label", seed: int = 0
 ) -> tuple[Dataset, Dataset]:
-    """Cut into two parts, the first with about `share` of the rows. Equal texts never part.
+    """Cut into two parts, the first with about `share` of the rows.
 
     Args:
-        by: `label` keeps the mix of labels; `group` keeps groups whole (rows without a group are
-            groups of one); `time` gives the earlier rows to the first part.
+        by: `label` keeps the mix of labels, and equal texts together; `group` keeps groups whole
+            (rows without a group are groups of one); `time` gives the earlier rows to the first part.
         seed: decides which rows; the same seed and rows give the same cut. Unused for `time`.
 
     Raises:
-        DataError: the share is not between 0 and 1, a part would be empty, or times are missing.
+        DataError: the share is not between 0 and 1, a part would be empty, or times are missing or not ISO 8601.
     """
     if not 0 < share < 1:
         raise DataError(f"share={share} must lie between 0 and 1, both excluded")
@@ -70,15 +71,24 @@ def _strata(rows: Sequence[Example]) -> dict[str, list[int]]:
 
 
 def _stratified(rows: Sequence[Example], share: float, seed: int) -> set[int]:
-    """Per label, the first `share` of the texts in a random order; a single row goes to the first part."""
+    """Per label, the first `share` of the texts in a random order; a single row goes to the first part, and
+    of three rows or more at least one goes to each.
+
+    A text with several labels counts to the first of them.
+    """
+    by_text: dict[str, list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        by_text[text_key(row.input)].append(index)
+    strata: dict[str, list[list[int]]] = defaultdict(list)
+    for unit in by_text.values():
+        strata[repr(rows[unit[0]].output)].append(unit)
     chosen: set[int] = set()
-    for members in _strata(rows).values():
-        by_text: dict[str, list[int]] = defaultdict(list)
-        for index in members:
-            by_text[text_key(rows[index].input)].append(index)
-        units = sorted(by_text.values(), key=lambda unit: _draw(rows[unit[0]].id, seed))
-        wanted = 1 if len(members) == 1 else round(share * len(members))
-        for unit in units:
+    for units in strata.values():
+        size = sum(len(unit) for unit in units)
+        wanted = max(1, round(share * size))
+        if size > 2:  # such a label stands on both sides
+            wanted = min(wanted, size - 1)
+        for unit in sorted(units, key=lambda unit: _draw(rows[unit[0]].id, seed)):
             if wanted <= 0:
                 break
             chosen.update(unit)
@@ -93,7 +103,7 @@ def _grouped(rows: Sequence[Example], share: float, seed: int) -> set[int]:
     names = sorted(groups)
     random.Random(seed).shuffle(names)
     chosen: set[int] = set()
-    for name in names:
+    for name in names[:-1]:  # one group is left for the second part
         if len(chosen) >= share * len(rows):
             break
         chosen.update(groups[name])
@@ -104,5 +114,15 @@ def _earliest(data: Dataset, share: float) -> set[int]:
     without = [row.id for row in data if not row.time]
     if without:
         raise DataError(f"{data.name}: a split by time needs `time` on every row; missing on {', '.join(without[:5])}")
-    order = sorted(range(len(data)), key=lambda i: str(data.examples[i].time))
+    order = sorted(range(len(data)), key=lambda i: _moment(data.examples[i]))
     return set(order[: round(share * len(data))])
+
+
+def _moment(row: Example) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(row.time))
+    except ValueError as error:
+        raise DataError(
+            f"row {row.id}: time {row.time!r} is not ISO 8601; write it like 2026-05-31 or 2026-05-31T08:30:00Z"
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -80,5 +80,7 @@ def _render(part: str, source: str, values: Mapping[str, Any]) -> str:
         raise ConfigError(f"{part} template leaves its sandbox: {error}") from error
     except jinja2.UndefinedError as error:
         raise ConfigError(f"{part} template: {error.message}; it may use: {', '.join(sorted(FIELDS))}") from error
-    except (TypeError, ValueError, ArithmeticError, MemoryError) as error:
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
         raise ConfigError(f"{part} template cannot be rendered: {error}") from error
+    except MemoryError as error:
+        raise ConfigError(f"{part} template makes a text that is too long") from error

@@ -33,9 +33,12 @@ class BreakEven:
 
 
 def break_even_of(first: Parts, second: Parts) -> BreakEven:
-    """Monthly volume from which `first` is cheaper than `second`, over the draws."""
+    """Monthly volume from which `first` is cheaper than `second`, over the draws.
+
+    A draw in which an item costs `first` more says never, even where `first` is the cheaper one at small volumes.
+    """
     gain, extra = second.unit - first.unit, first.fixed - second.fixed
-    never = (gain <= 0) & (extra > 0)
+    never = (gain < 0) | ((gain == 0) & (extra > 0))
     volume = np.where(extra <= 0, 0.0, extra / np.where(gain > 0, gain, np.nan)) / 12
     real = np.where(never, np.inf, np.nan_to_num(volume, nan=0.0))
     low, middle, high = (float(np.quantile(real, q, method="nearest")) for q in (0.05, 0.5, 0.95))

@@ -22,7 +22,7 @@ from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.flips import FLIPPABLE, flips_of, prompt_needs
 from tasklift.measure.gates import failed_gates
 from tasklift.measure.metrics import right_of
-from tasklift.measure.yearly import Draws, Option, World, draw, human_option, option_of, yearly
+from tasklift.measure.yearly import Draws, Option, Parts, World, draw, human_option, option_of, yearly
 from tasklift.stats.intervals import Interval, paired_difference
 from tasklift.strategies.artifact import fingerprint_of
 
@@ -136,7 +136,7 @@ def decide(evaluation: Evaluation, economics: Economics, gates: Gates | None = N
     more = _next_measurement(len(evaluation.rows), evpi, economics)
     verdict, choice = _choose(best, options, p_best, evpi, more)
     others = [name for name in allowed if name != best]
-    break_even = {f"{best} vs {name}": break_even_of(parts[best], parts[name]) for name in others} if best else {}
+    break_even = _break_even(parts, best, others) if best else {}
     decision = Decision(
         id="",
         verdict=verdict,
@@ -269,6 +269,13 @@ def _choose(
         if len({options[name].family for name in rival}) > 1:
             return "measure_first", "measure_first"
     return "choose", options[best].family
+
+
+def _break_even(parts: Mapping[str, Parts], best: str, others: list[str]) -> dict[str, BreakEven]:
+    """The chosen option and each other one; the one whose items cost less comes first, since that is the one
+    which wins from some volume on."""
+    pairs = [(best, name) if parts[best].unit.mean() <= parts[name].unit.mean() else (name, best) for name in others]
+    return {f"{first} vs {second}": break_even_of(parts[first], parts[second]) for first, second in pairs}
 
 
 def _non_inferior(evaluation: Evaluation, best: str, others: list[str], margin: float) -> dict[str, dict[str, Any]]:

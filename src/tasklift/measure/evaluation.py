@@ -235,8 +235,11 @@ class _Run:
         return result
 
     async def _predictions(self, name: str, candidate: Candidate) -> list[Prediction]:
-        """All rows in order: stored ones are taken, missing ones asked in chunks, a bounded number at once."""
-        have = dict(self.stored.get(candidate.fingerprint, {}))
+        """All rows in order: stored ones are taken (not those that only lacked a key), missing ones asked in
+        chunks, a bounded number at once."""
+        stored = self.stored.get(candidate.fingerprint, {})
+        have = {row_id: answer for row_id, answer in stored.items() if not _keyless(answer)}
+        told: list[Prediction] = []  # by this run, in the order of the answers
         missing = [row for row in self.rows if row.id not in have]
         size = candidate.traits.batch_size
         chunks = [missing[i : i + size] for i in range(0, len(missing), size)]
@@ -248,7 +251,8 @@ class _Run:
             async with gate:
                 answers = await candidate.predict([row.input for row in chunk], context)
             have.update(zip((row.id for row in chunk), answers, strict=True))
-            _refuse_hopeless(name, have)
+            told.extend(answers)
+            _refuse_hopeless(name, told)
             if self.store:
                 self.store.append(candidate.fingerprint, [row.id for row in chunk], answers)
             self.progress.stage(name, "predict", len(have), len(self.rows))
@@ -336,10 +340,15 @@ def _traits(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _refuse_hopeless(name: str, have: Mapping[str, Prediction]) -> None:
-    refused = [p.error for p in have.values() if p.error is not None and p.error.kind == "authentication"]
-    if len(refused) >= HOPELESS_ROWS and len(refused) == len(have):
-        raise AuthenticationError(f"{name}: {refused[0].message}")
+def _keyless(prediction: Prediction) -> bool:
+    """It failed for want of a key: with one, the row is worth asking again."""
+    return prediction.error is not None and prediction.error.kind == AuthenticationError.kind
+
+
+def _refuse_hopeless(name: str, told: Sequence[Prediction]) -> None:
+    refused = [p.error.message for p in told[-HOPELESS_ROWS:] if p.error is not None and _keyless(p)]
+    if len(refused) == HOPELESS_ROWS:
+        raise AuthenticationError(f"{name}: {refused[0]}")
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

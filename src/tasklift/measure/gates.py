@@ -19,6 +19,10 @@ def failed_gates(evaluation: Evaluation, option: Option, gates: Gates, world: Wo
     """Gate -> why it failed, '' when passed; gates that are not set are left out."""
     found: dict[str, str] = {}
     if option.family == "human":
+        if gates.min_metric is not None:
+            declared = world.reviewer_accuracy if option.costs.accuracy is None else option.costs.accuracy
+            fine = declared >= gates.min_metric
+            found["min_metric"] = "" if fine else f"declared accuracy {declared:g} < {gates.min_metric:g}"
         return found
     result = evaluation.result(option.name)
     if gates.min_metric is not None:
@@ -52,7 +56,7 @@ def _p_metric(result: CandidateResult, evaluation: Evaluation, world: World, req
     else:
         right = right_of(result.predictions, evaluation.rows.outputs)
         values = world.weights @ np.where(np.isnan(right), world.reviewer_accuracy, right).astype(np.float32)
-    return float(np.mean(values >= required))
+    return float(np.mean(values >= required - 1e-6))
 
 
 def _macro_f1(predictions: Sequence[Prediction], expected: Sequence[Any], world: World) -> NDArray[np.float32]:

@@ -164,6 +164,8 @@ def draw(quantity: Quantity, draws: int, rng: np.random.Generator) -> Draws:
     if quantity.p10 == quantity.p90:
         return np.full(draws, quantity.p50)
     z = rng.standard_normal(draws)
+    if quantity.p50 == 0:  # nothing to multiply: the upper half of a normal
+        return np.asarray(quantity.p90 / _Z90 * np.maximum(z, 0))
     low, mid, high = (max(value, 1e-12) for value in (quantity.p10, quantity.p50, quantity.p90))
     down, up = math.log(mid / low) / _Z90, math.log(high / mid) / _Z90
     width = np.where(z < 0, down, up)

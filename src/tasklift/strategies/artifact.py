@@ -100,17 +100,22 @@ def read_card(folder: Path) -> Card:
         raise ArtifactError(f"{folder}: no saved candidate here (candidate.json is missing)") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{path}: damaged ({error}); delete the folder and fit again") from error
+    if not isinstance(row, dict):
+        raise ArtifactError(f"{path}: damaged (no JSON object); delete the folder and fit again")
     found = row.pop("schema_version", None)
     if found != SCHEMA_VERSION:
         raise ArtifactError(f"{path}: schema_version {found}, this version reads {SCHEMA_VERSION}; upgrade tasklift")
-    if row.pop("arrays_sha256") != _sha256(folder / "arrays.safetensors"):
+    if row.pop("arrays_sha256", None) != _sha256(folder / "arrays.safetensors"):
         raise ArtifactError(
             f"{folder}: arrays.safetensors does not match its checksum; delete the folder and fit again"
         )
-    row["setup"] = Resources(**row["setup"])
-    row["training_ids"] = frozenset(row["training_ids"])
-    row["input_fields"] = tuple(row["input_fields"])
-    return Card(**row)
+    try:
+        row["setup"] = Resources(**row["setup"])
+        row["training_ids"] = frozenset(row["training_ids"])
+        row["input_fields"] = tuple(row["input_fields"])
+        return Card(**row)
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: damaged (fields: {error}); delete the folder and fit again") from error
 
 
 def read_arrays(folder: Path) -> dict[str, NDArray[Any]]:

@@ -17,6 +17,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
 from tasklift.dataset import Dataset
+from tasklift.errors import StrategyError
 from tasklift.stats.calibration import fit_temperature
 from tasklift.strategies.artifact import Arrays, Card, read_arrays
 from tasklift.strategies.classifier import (
@@ -146,11 +147,22 @@ class Features:
 
     @classmethod
     def fit(cls, texts: Sequence[str]) -> Features:
-        """Learn vocabulary and document frequencies. `min_df` falls to 1 where too few texts repeat anything."""
+        """Learn vocabulary and document frequencies. `min_df` falls to 1 where too few texts repeat anything.
+
+        Raises:
+            StrategyError: there is no word to learn from.
+        """
         fitted = []
         for analyser in ANALYSERS:
             floor = {"min_df": 1} if len(texts) < 50 else {}
-            fitted.append(TfidfVectorizer(**(analyser | floor), dtype=np.float32).fit(texts))
+            vectorizer = TfidfVectorizer(**(analyser | floor), dtype=np.float32)
+            try:
+                fitted.append(vectorizer.fit(texts))
+            except ValueError as error:  # scikit-learn: empty vocabulary
+                raise StrategyError(
+                    f"baseline: the {len(texts)} training texts hold no words (first: {texts[0][:40]!r}); "
+                    "check that the rows' text fields are those of the task"
+                ) from error
         return cls(tuple(fitted))
 
     @classmethod

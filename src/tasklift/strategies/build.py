@@ -13,17 +13,19 @@ from tasklift.strategy import Strategy
 
 #: Parameters of a layered strategy that name another strategy.
 STAGES = ("core", "prompt")
+_DEFAULT_STAGES = {"core": "frozen", "prompt": "fewshot"}
 
 
 def build(
-    names: Sequence[str], parameters: Mapping[str, Mapping[str, Any]], model: str, embedder: str | None = None
+    names: Sequence[str], parameters: Mapping[str, Mapping[str, Any]], model: str | None, embedder: str | None = None
 ) -> dict[str, Strategy]:
     """One strategy a name.
 
     Args:
         parameters: name -> parameters that differ from the defaults; stages of a layered strategy are
             named, and take the parameters of that name.
-        model: for every strategy that has a `model` and is given none.
+        model: for every strategy that has a `model` and is given none. None: a layered strategy then
+            has no prompt stage unless its parameters name one.
         embedder: the same for `embedder`.
 
     Raises:
@@ -33,7 +35,7 @@ def build(
     unknown = sorted(set(parameters) - set(registry.ENTRIES["strategy"]))
     if unknown:
         registry.load("strategy", unknown[0])
-    common = {"model": model} | ({"embedder": embedder} if embedder else {})
+    common = {key: value for key, value in (("model", model), ("embedder", embedder)) if value}
     return {name: _one(name, parameters, common) for name in names}
 
 
@@ -46,11 +48,10 @@ def _one(name: str, parameters: Mapping[str, Mapping[str, Any]], common: Mapping
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it knows: {', '.join(sorted(known)) or 'none'}"
             raise ConfigError(f"strategy {name!r} has no parameter {key!r}; {hint}")
-    for stage in STAGES:
-        if isinstance(given.get(stage), str) and name == "layered":
-            given[stage] = None if given[stage] == "none" else _one(given[stage], parameters, common)
-        elif stage in known and name == "layered" and stage not in given:
-            given[stage] = _one({"core": "frozen", "prompt": "fewshot"}[stage], parameters, common)
+    if name == "layered":
+        for stage in STAGES:
+            chosen = given.get(stage, _DEFAULT_STAGES[stage] if stage == "core" or "model" in common else "none")
+            given[stage] = None if chosen == "none" else _one(chosen, parameters, common)
     given |= {key: value for key, value in common.items() if key in known and key not in given}
     lists = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
     try:

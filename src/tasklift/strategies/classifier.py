@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tasklift.data.split import split_dataset
 from tasklift.dataset import Dataset
+from tasklift.errors import DataError, StrategyError
 from tasklift.prediction import Prediction, Usage
 from tasklift.strategies.artifact import Arrays, Card, write_artifact
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
@@ -68,9 +69,13 @@ class ClassifierCandidate(Candidate):
 
 
 def text_of(value: Input, fields: Sequence[str]) -> str:
-    """The text fields of an input, joined; '' where a field is missing or not text."""
+    """The text fields of an input, joined; '' where a field is missing or not text.
+
+    Half of a surrogate pair, which JSON can carry and UTF-8 cannot, becomes a question mark.
+    """
     parts = [value.get(name, "") for name in fields]
-    return "\n".join(part for part in parts if isinstance(part, str) and part)
+    text = "\n".join(part for part in parts if isinstance(part, str) and part)
+    return text.encode(errors="replace").decode()
 
 
 def texts_of(rows: Dataset, fields: Sequence[str]) -> list[str]:
@@ -85,8 +90,17 @@ def label_indices(rows: Dataset, labels: Sequence[str]) -> NDArray[np.int64]:
 
 
 def validation_cut(train: Dataset, seed: int, share: float = 0.85) -> tuple[Dataset, Dataset]:
-    """Fitting rows and validation rows, cut from the training rows: where every choice is made."""
-    fitting, validation = split_dataset(train, share, by="label", seed=seed)
+    """Fitting rows and validation rows, cut from the training rows: where every choice is made.
+
+    Raises:
+        StrategyError: no row would be left to validate on.
+    """
+    try:
+        fitting, validation = split_dataset(train, share, by="label", seed=seed)
+    except DataError as error:
+        raise StrategyError(
+            f"{len(train)} training rows leave none to validate on; give one label at least 4 rows of different text"
+        ) from error
     return fitting, validation
 
 

@@ -134,8 +134,9 @@ def choose_head(fitting: Rows, validation: Rows, strengths: Sequence[float], lab
     """The C with the best validation accuracy (the smaller on a tie), that accuracy, and its temperature."""
     vectors, truth = validation
     best: tuple[float, float, float] | None = None
+    regression = _regression(warm_start=True)  # each C begins where the one before ended
     for strength in sorted(strengths):
-        head = fit_head(*fitting, strength, labels)
+        head = _head_of(regression.set_params(C=strength).fit(*fitting), labels)
         logits = (vectors @ head.weights.T + head.bias).astype(np.float64)
         accuracy = float(np.mean(logits.argmax(1) == truth))
         if best is None or accuracy > best[1]:
@@ -147,13 +148,20 @@ def choose_head(fitting: Rows, validation: Rows, strengths: Sequence[float], lab
 
 def fit_head(vectors: Vectors, truth: NDArray[np.int64], strength: float, labels: int) -> Head:
     """Multinomial logistic regression; labels without a row get a bias far below the others."""
-    fitted = LogisticRegression(C=strength, max_iter=2000, tol=1e-4).fit(vectors, truth)
+    return _head_of(_regression(C=strength).fit(vectors, truth), labels)
+
+
+def _regression(**parameters: Any) -> LogisticRegression:
+    return LogisticRegression(max_iter=2000, tol=1e-4, **parameters)
+
+
+def _head_of(fitted: LogisticRegression, labels: int) -> Head:
     weights, bias = fitted.coef_.astype(np.float32), fitted.intercept_.astype(np.float32)
     if len(fitted.classes_) == 2:
         # scikit-learn keeps one row for two classes; halved and mirrored, the softmax is the same.
         weights, bias = np.vstack([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
     seen = [int(c) for c in fitted.classes_]
-    full = np.zeros((labels, vectors.shape[1]), dtype=np.float32)
+    full = np.zeros((labels, weights.shape[1]), dtype=np.float32)
     full[seen] = weights
     return Head(
         full,

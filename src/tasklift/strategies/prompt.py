@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,6 +39,8 @@ Label:"""
 NOTHING = "N/A"
 #: Longer inputs are cut, and the prediction says so.
 MAX_CHARS = 6000
+#: Log-probabilities below this are taken for it.
+LOWEST = -1000.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,14 @@ class PromptedCandidate(Candidate):
 
     async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
         """One prediction an input, asked concurrently; the model bounds how many at once."""
-        return list(await asyncio.gather(*(self._safely(value, ctx) for value in inputs)))
+        answers = await asyncio.gather(*(self._safely(value, ctx) for value in inputs))
+        return [self._told_if_cut(value, found) for value, found in zip(inputs, answers, strict=True)]
+
+    def _told_if_cut(self, value: Input, found: Prediction) -> Prediction:
+        was_read_whole = found.error is not None or found.notes.get("skipped_model")
+        if was_read_whole or len(text_of(value, self.card.input_fields)) <= MAX_CHARS:
+            return found
+        return replace(found, notes={**found.notes, "text_cut": True})
 
     async def _safely(self, value: Input, ctx: Context) -> Prediction:
         if not text_of(value, self.card.input_fields).strip():
@@ -177,5 +186,10 @@ def prediction_of(reply: Reply, bias: Mapping[str, float] | None = None, **notes
     if reply.log_probs is None:
         return Prediction(output=reply.text, **rest)
     labels = list(reply.log_probs)
-    scores = np.array([reply.log_probs[label] - (bias[label] if bias else 0.0) for label in labels])
+    scores = np.array([_finite(reply.log_probs[label]) - (_finite(bias[label]) if bias else 0.0) for label in labels])
     return Prediction.from_probabilities(dict(zip(labels, softmax(scores).tolist(), strict=True)), **rest)
+
+
+def _finite(log_prob: float) -> float:
+    """A label that was ruled out (minus infinity) is very unlikely: infinities have no difference."""
+    return max(log_prob, LOWEST)
