@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tasklift.errors import MissingDependencyError
 from tasklift import weights
+from tasklift.errors import MissingDependencyError
 from tasklift.weights import DownloadError, MissingWeightsError
 
 CONTENT = b"GGUF, or nearly" * 1000

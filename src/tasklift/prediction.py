@@ -102,7 +102,7 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """The stored form: empty fields are left out."""
-        row = {key: value for key, value in asdict(self).items() if value not in (None, False, (), {}, [])}
+        row = {key: value for key, value in asdict(self).items() if not _empty(value)}
         row["usage"] = {key: value for key, value in asdict(self.usage).items() if value}
         row["latency_s"] = round(self.latency_s, DECIMALS)
         if self.children:
@@ -120,6 +120,10 @@ class Prediction:
         known["citations"] = tuple(row.get("citations", ()))
         known["tool_calls"] = tuple(row.get("tool_calls", ()))
         return cls(**known)
+
+
+def _empty(value: Any) -> bool:
+    return value is None or value is False or (isinstance(value, tuple | dict | list) and not value)
 
 
 def _by_score(item: tuple[str, float]) -> float:

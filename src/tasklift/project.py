@@ -11,7 +11,7 @@ from pydantic import Field
 
 from tasklift.data.read import read_dataset
 from tasklift.data.split import split_dataset
-from tasklift.dataset import Dataset
+from tasklift.dataset import Dataset, overlapping_texts
 from tasklift.economics import Economics
 from tasklift.errors import ConfigError, DataError
 from tasklift.schema import Schema, parse, read_toml
@@ -144,13 +144,14 @@ class Project:
         path = self.folder / "tasks" / task.name / task.data.file
         data = read_dataset(path, task.task, task.data.fields)
         if any(row.split == "test" for row in data):
-            return data.where("train"), data.where("test"), data.warnings
+            train, test = data.where("train"), data.where("test")
+            return train, test, (*data.warnings, *_about_splits(data, train, test))
         if any(row.split for row in data):
             raise DataError(
                 f"{path}: rows name splits, but none is called 'test'; use 'train' and 'test', or leave split out"
             )
         train, test = split_dataset(data, 1 - task.data.test_share, task.data.split_by, task.data.seed)
-        return train, test, data.warnings
+        return train, test, (*data.warnings, *_about_splits(data, train, test))
 
     def economics(self, task: TaskFile, file: Path | None = None) -> Economics:
         """The economics of a task: from `file`, else from its folder's economics.toml, else from task.toml.
@@ -165,3 +166,12 @@ class Project:
         if task.economics is None:
             raise ConfigError(f"{task.name}: no economics; write {beside} or give --economics FILE")
         return task.economics
+
+
+def _about_splits(data: Dataset, train: Dataset, test: Dataset) -> list[str]:
+    found = []
+    if left := len(data) - len(train) - len(test):
+        found.append(f"{left} rows have another split than 'train' and 'test' and are not used")
+    if shared := overlapping_texts(train, test):
+        found.append(f"{len(shared)} test rows repeat the text of a training row; figures without them are shown too")
+    return found

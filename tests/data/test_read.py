@@ -191,7 +191,7 @@ def test_a_header_alone_is_an_empty_file(tmp_path: Path, colours: Task) -> None:
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
-        (["1,a ruby, old,red"], "line 3: expected 3 columns; quote fields that hold commas"),
+        (["1,a ruby, old,red"], "line 3: expected 3 columns; quote fields that hold the separator"),
         (["1,a ruby"], "line 3: expected 3 columns"),
         (['1,"a ruby,red', "2,moss,green"], "line 3: not valid CSV (unexpected end of data); check the quotes"),
         (['1,"a" ruby,red'], "line 3: not valid CSV (',' expected after '\"'); check the quotes"),
@@ -203,8 +203,10 @@ def test_malformed_csv_names_the_line(tmp_path: Path, colours: Task, lines: list
     assert problem in message
 
 
-def test_csv_with_semicolons_shows_what_was_found(tmp_path: Path, colours: Task) -> None:
-    assert "(the row has: id;text;label)" in refusal(csv(tmp_path, "id;text;label", "1;moss;green"), colours)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_csv_may_be_cut_by_commas_semicolons_or_tabs(tmp_path: Path, colours: Task, separator: str) -> None:
+    path = csv(tmp_path, separator.join(("id", "text", "label")), separator.join(("1", "soft moss", "green")))
+    assert [row.output for row in read_dataset(path, colours)] == ["green"]
 
 
 def test_a_file_that_is_missing_or_no_file_is_named(tmp_path: Path, colours: Task) -> None:

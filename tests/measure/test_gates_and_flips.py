@@ -75,7 +75,8 @@ def cheapest(decision: Decision) -> str:
     [
         ({"min_metric": 0.8}, 6, 0, {}, ""),
         ({"min_metric": 0.9}, 6, 0, {}, "P(accuracy >= 0.9) = 0."),
-        ({"min_metric": 1.0}, 0, 0, {}, ""),
+        ({"min_metric": 0.95}, 0, 0, {}, ""),
+        ({"min_metric": 1.0}, 0, 0, {}, "P(accuracy >= 1) = 0.5"),
         ({"max_p95_latency_s": 2.0}, 0, 0, {"latencies": (0.5, 2.0, 2.0)}, ""),
         ({"max_p95_latency_s": 2.0}, 0, 0, {"latencies": (0.5, 2.0, 2.5)}, "p95 2.45 s > 2 s"),
         ({"min_valid_outputs": 0.95}, 0, 3, {}, ""),

@@ -74,7 +74,7 @@ class MixedCandidate:
         if turn % 5 == 4:
             return Prediction(deferred=True, children=(guess,), usage=usage, latency_s=0.02, notes=notes)
         if turn % 7 == 6:
-            return Prediction.failed("server", "no answer", notes=notes)
+            return Prediction.failed("invalid_output", "no answer", notes=notes)
         return dataclasses.replace(guess, children=(guess, guess), latency_s=0.0312345678, notes=notes)
 
     def save(self, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,16 @@ def option(wrong: list[float], deferred: list[float] | None = None, setup: float
     away = np.array(deferred or [0.0] * len(wrong))
     known = OptionCosts.model_validate(costs)
     return Option(
-        "x", "prompt", np.array(wrong), away, (away > 0).astype(float), known, exactly(0.01), exactly(setup), {}
+        "x",
+        "prompt",
+        np.array(wrong),
+        away,
+        (away > 0).astype(float),
+        np.ones(len(wrong)),
+        known,
+        exactly(0.01),
+        exactly(setup),
+        {},
     )
 
 
@@ -144,3 +154,16 @@ def test_a_share_never_exceeds_one() -> None:
 
 def _arrays(where: World) -> list[Any]:
     return [where.items_per_year, where.error_usd, where.review_usd, where.changes_per_year, where.weights]
+
+
+def test_a_handful_of_right_rows_is_no_certainty() -> None:
+    draws = 4000
+    rng = np.random.default_rng(0)
+    where = world()
+    many = World(*(np.repeat(x, draws, axis=0) for x in _arrays(where)), where.horizon_years, where.reviewer_accuracy)
+    one_more = replace(many, unseen=rng.beta(1, 4, draws))  # four rows seen
+    sure, unsure = parts(option([0] * 4), many).unit, parts(option([0] * 4), one_more).unit
+    assert np.ptp(sure) == 0
+    assert np.quantile(unsure, 0.95) > sure[0] + 0.1
+    measured = parts(option([1, 1, 0, 0]), one_more).unit
+    assert measured.mean() == pytest.approx(parts(option([1, 1, 0, 0]), where).unit[0], rel=0.02)

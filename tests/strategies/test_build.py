@@ -73,9 +73,13 @@ def test_without_a_model_layered_has_no_prompt_stage_unless_one_is_named() -> No
         (["layered"], {"layered": {"core": "frozn"}}, "no strategy is called 'frozn'; did you mean 'frozen'"),
         (["layered"], {"frozen": {"sed": 1}}, "'frozen' has no parameter 'sed'; did you mean 'seed'"),
         (["prompt"], {"prompt": {"user": "{{ txt }}"}}, "user template names the unknown field 'txt'"),
-        (["baseline"], {"baseline": {"strengths": "1"}}, "strategy 'baseline': a parameter has the wrong type"),
-        (["knn"], {"knn": {"neighbours": 5}}, "strategy 'knn': a parameter has the wrong type"),
-        (["encoder"], {"encoder": {"max_epochs": "4"}}, "strategy 'encoder': a parameter has the wrong type"),
+        (["baseline"], {"baseline": {"strengths": "1"}}, "'baseline': strengths = '1' must be a list"),
+        (["knn"], {"knn": {"neighbours": 5}}, "'knn': neighbours = 5 must be a list"),
+        (["fewshot"], {"fewshot": {"skip_agreed": 1}}, "'fewshot': skip_agreed = 1 must be true or false"),
+        (["fewshot"], {"fewshot": {"examples": 2.5}}, "'fewshot': examples = 2.5 must be a whole number"),
+        (["knn"], {"knn": {"seed": float("inf")}}, "'knn': seed = inf must be a whole number"),
+        (["layered"], {"layered": {"core": 5}}, "'layered': core = 5 must be text"),
+        (["encoder"], {"encoder": {"max_epochs": "4"}}, "'encoder': max_epochs = '4' must be a whole number"),
     ],
 )
 def test_unknown_names_and_wrong_types_are_refused(names: list[str], parameters: Any, said: str) -> None:

@@ -128,13 +128,13 @@ def test_the_three_folds_share_no_row(colours: Task) -> None:
 
 def test_the_certificate_holds_on_fresh_rows(colours: Task) -> None:
     broken = 0
-    for seed in range(20):
+    for seed in range(12):
         candidate = Layered(Oracle(), None, alpha=0.05, delta=0.1).fit(colours, rows(1200, seed))
         fresh = rows(2000, 1000 + seed)
         found, covered = risk(ask(candidate, fresh), fresh)
         assert covered == pytest.approx(0.5, abs=0.05)
         broken += found > 0.05
-    assert broken <= 2
+    assert broken <= 1
 
 
 def test_a_looser_risk_answers_more(colours: Task) -> None:
@@ -263,10 +263,10 @@ def test_all_stages_can_be_asked_without_changing_an_answer(colours: Task) -> No
 
 def test_the_certificate_counts_the_prompt_too(colours: Task) -> None:
     broken = 0
-    for seed in range(6):
+    for seed in range(4):
         stage, _ = prompt(right=0.9)
         candidate = Layered(Oracle(), stage).fit(colours, rows(1200, seed))
-        fresh = rows(1500, 1000 + seed)
+        fresh = rows(800, 1000 + seed)
         broken += risk(ask(candidate, fresh), fresh)[0] > 0.05
     assert broken <= 1
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tasklift import registry
 from tasklift.cli import show
 from tasklift.errors import ConfigError, MissingDependencyError, StrategyError
 from tasklift.llm.template import Template
@@ -94,6 +95,7 @@ def check(folder: Path, as_json: bool) -> int:
     for name, task in project.tasks.items():
         train, test, warnings = project.rows(task)
         path = folder / "tasks" / name / "task.toml"
+        _check_model(project.settings.model, folder / "tasklift.toml")
         _check_templates(task, path)
         _check_strategies(project.settings.strategies, {}, project.settings.model, folder / "tasklift.toml")
         _check_strategies((*task.compare, *task.strategies), task.strategies, project.settings.model, path)
@@ -124,6 +126,12 @@ def check(folder: Path, as_json: bool) -> int:
             print(f"  note: {note}")
     print("ok")
     return 0
+
+
+def _check_model(model: str, path: Path) -> None:
+    if not model.startswith(("http://", "https://")) and model not in registry.ENTRIES["model"]:
+        known = ", ".join(registry.ENTRIES["model"])
+        raise ConfigError(f"{path}: model = {model!r} is neither {known} nor a URL like https://host/v1#model-name")
 
 
 def _check_templates(task: TaskFile, path: Path) -> None:

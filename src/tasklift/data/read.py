@@ -212,19 +212,26 @@ def _is_cut(value: Any) -> bool:
 
 
 def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    reader = csv.DictReader(io.StringIO(_decode(path), newline=""), strict=True)
+    text = _decode(path)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
     try:
         for row in reader:
             if None in row or None in row.values():
                 yield (
                     reader.line_num,
-                    f"expected {len(reader.fieldnames or [])} columns; quote fields that hold commas",
+                    f"expected {len(reader.fieldnames or [])} columns; quote fields that hold the separator",
                 )
             else:
                 yield reader.line_num, dict(row)
     except csv.Error as error:
         # The reader has stopped where the row ends; it begins after the last good one.
         yield reader.line_num + 1, f"not valid CSV ({error}); check the quotes of this row"
+
+
+def _separator(text: str) -> str:
+    """What the header is cut by: spreadsheets of many countries write semicolons."""
+    header = text.partition("\n")[0]
+    return max(",;\t", key=header.count)
 
 
 def _duplicate_ids(examples: Sequence[tuple[int, Example]]) -> list[str]:

@@ -214,14 +214,16 @@ def _world(evaluation: Evaluation, economics: Economics, rng: np.random.Generato
         return draw(quantity, size, rng) if money else np.full(size, float(draw(quantity, size, rng).mean()))
 
     gammas = rng.standard_exponential((size, len(evaluation.rows)), dtype=np.float32)
+    unseen, seen = rng.standard_exponential(size), gammas.sum(axis=1, keepdims=True)
     return World(
         items_per_year=12 * amount(economics.items_per_month),
         error_usd=amount(economics.error_usd),
         review_usd=amount(economics.review_usd),
         changes_per_year=amount(economics.changes_per_year),
-        weights=gammas / gammas.sum(axis=1, keepdims=True),
+        weights=gammas / seen,
         horizon_years=economics.horizon_months / 12,
         reviewer_accuracy=economics.reviewer_accuracy,
+        unseen=unseen / (unseen + seen[:, 0]),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from tasklift.cache import computing_afresh
 from tasklift.dataset import Dataset, overlapping_texts, refuse_leakage
-from tasklift.errors import AuthenticationError
+from tasklift.errors import AuthenticationError, ModelTimeoutError, RateLimitError, ServerError
 from tasklift.measure.metrics import Comparison, Scores, compare, right_of, score
 from tasklift.measure.store import EvaluationFolder
 from tasklift.prediction import Prediction
@@ -26,6 +26,10 @@ from tasklift.task import Task
 LATENCY_ROWS = 20
 #: After this many failed rows in a row for want of a key, the others are not tried.
 HOPELESS_ROWS = 3
+#: Kinds of failure that are asked again when an evaluation goes on.
+PASSING_FAILURES = frozenset(
+    error.kind for error in (AuthenticationError, RateLimitError, ModelTimeoutError, ServerError)
+)
 
 
 class Progress(Protocol):
@@ -217,28 +221,29 @@ class _Run:
                 self.options.folder,
                 lambda line: self.progress.stage(name, line, 0, 0),
             )
-            refuse_leakage(candidate.training_ids, self.rows, name)
             if not candidate.traits.remote:
                 return await self._measured(name, candidate)
         return await self._measured(name, candidate)
 
     async def _measured(self, name: str, candidate: Candidate) -> CandidateResult:
         try:
+            refuse_leakage(candidate.training_ids, self.rows, name)
             predictions = await self._predictions(name, candidate)
             latencies = await self._latencies(candidate, predictions)
         finally:
             await candidate.aclose()
         scores = score(predictions, self.rows.outputs, latencies, self.options.reviewer_accuracy)
-        card: Card = candidate.card  # type: ignore[attr-defined]
-        result = CandidateResult(name, card, _traits(candidate), tuple(predictions), tuple(latencies), scores)
+        result = CandidateResult(
+            name, _card_of(candidate, self.task), _traits(candidate), tuple(predictions), tuple(latencies), scores
+        )
         self.progress.finished(result)
         return result
 
     async def _predictions(self, name: str, candidate: Candidate) -> list[Prediction]:
-        """All rows in order: stored ones are taken (not those that only lacked a key), missing ones asked in
+        """All rows in order: stored ones are taken (not those that failed in passing), missing ones asked in
         chunks, a bounded number at once."""
         stored = self.stored.get(candidate.fingerprint, {})
-        have = {row_id: answer for row_id, answer in stored.items() if not _keyless(answer)}
+        have = {row_id: answer for row_id, answer in stored.items() if not _passing(answer)}
         told: list[Prediction] = []  # by this run, in the order of the answers
         missing = [row for row in self.rows if row.id not in have]
         size = candidate.traits.batch_size
@@ -331,6 +336,25 @@ def _candidate_row(result: CandidateResult) -> dict[str, Any]:
     }
 
 
+def _card_of(candidate: Candidate, task: Task) -> Card:
+    """How the candidate was made: its own card, else what the protocol says of it."""
+    found = getattr(candidate, "card", None)
+    if isinstance(found, Card):
+        return found
+    return Card(
+        strategy=type(candidate).__name__,
+        fingerprint=candidate.fingerprint,
+        family=candidate.family,
+        parameters={},
+        labels=task.labels,
+        instruction=task.instruction,
+        input_fields=task.input_fields,
+        setup=candidate.setup,
+        training_ids=candidate.training_ids,
+        notes=candidate.notes,
+    )
+
+
 def _traits(candidate: Candidate) -> dict[str, Any]:
     traits = candidate.traits
     return {
@@ -340,13 +364,17 @@ def _traits(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _keyless(prediction: Prediction) -> bool:
-    """It failed for want of a key: with one, the row is worth asking again."""
-    return prediction.error is not None and prediction.error.kind == AuthenticationError.kind
+def _passing(prediction: Prediction) -> bool:
+    """It failed for a reason that may be gone by now, a missing key or an outage: worth asking again."""
+    return prediction.error is not None and prediction.error.kind in PASSING_FAILURES
 
 
 def _refuse_hopeless(name: str, told: Sequence[Prediction]) -> None:
-    refused = [p.error.message for p in told[-HOPELESS_ROWS:] if p.error is not None and _keyless(p)]
+    refused = [
+        p.error.message
+        for p in told[-HOPELESS_ROWS:]
+        if p.error is not None and p.error.kind == AuthenticationError.kind
+    ]
     if len(refused) == HOPELESS_ROWS:
         raise AuthenticationError(f"{name}: {refused[0]}")
 

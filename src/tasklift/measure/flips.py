@@ -62,7 +62,7 @@ def prompt_needs(
     name = min(prompts, key=lambda n: expected_usd[n])
     option = options[name]
     target = min(_expected(options, rivals, economics).values())
-    every_row = options["human"].deferred  # cost weight of each row
+    every_row = option.weight
     trial = {"perfect": replace(option, wrong=0 * every_row), "useless": replace(option, wrong=every_row)}
     cost = _expected(trial, list(trial), economics)
     if cost["perfect"] > target:

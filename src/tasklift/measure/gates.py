@@ -16,7 +16,10 @@ from tasklift.prediction import Prediction
 
 
 def failed_gates(evaluation: Evaluation, option: Option, gates: Gates, world: World) -> dict[str, str]:
-    """Gate -> why it failed, '' when passed; gates that are not set are left out."""
+    """Gate -> why it failed, '' when passed; gates that are not set are left out.
+
+    People only have to meet `min_metric`, with their declared accuracy.
+    """
     found: dict[str, str] = {}
     if option.family == "human":
         if gates.min_metric is not None:
@@ -56,6 +59,11 @@ def _p_metric(result: CandidateResult, evaluation: Evaluation, world: World, req
     else:
         right = right_of(result.predictions, evaluation.rows.outputs)
         values = world.weights @ np.where(np.isnan(right), world.reviewer_accuracy, right).astype(np.float32)
+    if world.unseen is not None:
+        # The draws are exchangeable: in every other one the unseen row is right. Over all of them, the
+        # posterior has the mean of Jeffreys' prior.
+        odds = np.arange(len(values)) % 2
+        values = values + world.unseen * (odds - values)
     return float(np.mean(values >= required - 1e-6))
 
 

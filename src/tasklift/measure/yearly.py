@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import expit, logit, ndtri
 
 from tasklift.economics import CapacityStep, Economics, OptionCosts, Quantity, exactly
 from tasklift.measure.cost import item_cost, setup_cost
@@ -33,6 +33,7 @@ class Option:
         family: the choice it stands for.
         wrong: [rows] cost weight of an answered, wrong row (1 where errors cost the same), else 0.
         deferred: [rows] the same weight where a person answers, else 0.
+        weight: [rows] that weight of every row.
         is_deferred: [rows] 1 where a person answers.
         costs: what the user knows about it.
         item: inference cost of an item (USD).
@@ -45,6 +46,7 @@ class Option:
     wrong: Draws
     deferred: Draws
     is_deferred: Draws
+    weight: Draws
     costs: OptionCosts
     item: Quantity
     setup: Quantity
@@ -63,6 +65,9 @@ class World:
         weights: [draws, rows] each row sums to 1: how much each evaluated row stands for.
         horizon_years: spread of set-up cost.
         reviewer_accuracy: share of wrong answers that a person catches.
+        unseen: [draws] weight of one row more that nobody has seen, right or wrong with even odds, so
+            that a handful of rows that are all right is no certainty. It widens error rates; their
+            mean stays what was measured, unless that is 0. None: no such row.
     """
 
     items_per_year: Draws
@@ -72,6 +77,7 @@ class World:
     weights: NDArray[np.float32]
     horizon_years: float
     reviewer_accuracy: float
+    unseen: Draws | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ def option_of(result: CandidateResult, expected: list[object], weight: Draws, ec
         wrong,
         away * weight,
         away.astype(float),
+        weight,
         costs,
         costs.item_usd or exactly(measured.usd),
         costs.setup_usd or made,
@@ -128,6 +135,7 @@ def human_option(rows: int, weight: Draws, economics: Economics) -> Option:
         np.zeros(rows),
         weight,
         np.ones(rows),
+        weight,
         costs,
         costs.item_usd or exactly(0),
         costs.setup_usd or exactly(0),
@@ -147,9 +155,13 @@ def yearly(option: Option, world: World, rng: np.random.Generator) -> Parts:
         if costs.capacity
         else draw(costs.capacity_usd_per_year, draws, rng)
     )
-    reviewed = np.clip(draw(costs.review_share, draws, rng), 0, 1)
+    reviewed = draw_share(costs.review_share, draws, rng)
     rates = world.weights @ np.stack([option.wrong, option.deferred, option.is_deferred], axis=1).astype(np.float32)
     wrong, deferred_weight, deferred = (rates[:, i].astype(np.float64) for i in range(3))
+    if world.unseen is not None:
+        at_worst = (1 - deferred) * float(np.mean(option.weight))
+        wider = np.maximum(0.0, wrong + world.unseen * (rng.integers(0, 2, draws) - 0.5) * at_worst)
+        wrong = wider * (wrong.mean() / wider.mean()) if wrong.mean() > 0 else wider
     missed = 1 - (
         costs.accuracy if option.family == "human" and costs.accuracy is not None else world.reviewer_accuracy
     )
@@ -170,6 +182,15 @@ def draw(quantity: Quantity, draws: int, rng: np.random.Generator) -> Draws:
     down, up = math.log(mid / low) / _Z90, math.log(high / mid) / _Z90
     width = np.where(z < 0, down, up)
     return np.asarray(mid * np.exp(width * z))
+
+
+def draw_share(quantity: Quantity, draws: int, rng: np.random.Generator) -> Draws:
+    """[draws] logit-normal values with the given percentiles: always between 0 and 1, as a share is."""
+    if quantity.p10 == quantity.p90:
+        return np.full(draws, quantity.p50)
+    z = rng.standard_normal(draws)
+    low, mid, high = logit(np.clip([quantity.p10, quantity.p50, quantity.p90], 1e-6, 1 - 1e-6))
+    return np.asarray(expit(mid + z / _Z90 * np.where(z < 0, mid - low, high - mid)))
 
 
 def capacity(steps: tuple[CapacityStep, ...], items_per_year: Draws) -> Draws:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from tasklift import registry
@@ -13,6 +13,14 @@ from tasklift.strategy import Strategy
 
 #: Parameters of a layered strategy that name another strategy.
 STAGES = ("core", "prompt")
+#: Type of a parameter's default -> types a file may give, and how to call them. All lists hold numbers.
+_TYPES: dict[type, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    tuple: ((list, tuple), "a list of numbers"),
+    str: ((str,), "text"),
+}
 _DEFAULT_STAGES = {"core": "frozen", "prompt": "fewshot"}
 
 
@@ -41,21 +49,34 @@ def build(
 
 def _one(name: str, parameters: Mapping[str, Mapping[str, Any]], common: Mapping[str, str]) -> Strategy:
     kind = registry.load("strategy", name)
-    known = {field.name for field in fields(kind)}
+    known = {field.name: field for field in fields(kind)}
     given = dict(parameters.get(name, {}))
-    for key in given:
+    for key, value in given.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it knows: {', '.join(sorted(known)) or 'none'}"
             raise ConfigError(f"strategy {name!r} has no parameter {key!r}; {hint}")
+        _check_type(name, known[key], value)
     if name == "layered":
         for stage in STAGES:
             chosen = given.get(stage, _DEFAULT_STAGES[stage] if stage == "core" or "model" in common else "none")
             given[stage] = None if chosen == "none" else _one(chosen, parameters, common)
     given |= {key: value for key, value in common.items() if key in known and key not in given}
     lists = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
-    try:
-        strategy: Strategy = kind(**lists)
-    except TypeError as error:
-        raise ConfigError(f"strategy {name!r}: a parameter has the wrong type ({error})") from error
+    strategy: Strategy = kind(**lists)
     return strategy
+
+
+def _check_type(name: str, field: Field[Any], value: object) -> None:
+    """A value from a file must be of the default's type; a stage is given by its name.
+
+    Raises:
+        ConfigError: it is not; says which parameter, value and type.
+    """
+    expected = str if field.default is MISSING else type(field.default)  # stages have a default factory
+    allowed, word = _TYPES[expected]
+    fine = isinstance(value, allowed) and (expected is bool or not isinstance(value, bool))
+    if fine and isinstance(value, list | tuple):
+        fine = all(isinstance(item, int | float) and not isinstance(item, bool) for item in value)
+    if not fine:
+        raise ConfigError(f"strategy {name!r}: {field.name} = {value!r} must be {word}")

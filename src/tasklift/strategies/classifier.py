@@ -99,7 +99,7 @@ def validation_cut(train: Dataset, seed: int, share: float = 0.85) -> tuple[Data
         fitting, validation = split_dataset(train, share, by="label", seed=seed)
     except DataError as error:
         raise StrategyError(
-            f"{len(train)} training rows leave none to validate on; give one label at least 4 rows of different text"
+            f"{len(train)} training rows leave none to validate on; give one label at least 3 rows of different text"
         ) from error
     return fitting, validation
 
