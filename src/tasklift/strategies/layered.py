@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tasklift import registry
 from tasklift.data.split import sample, split_dataset
 from tasklift.dataset import Dataset
 from tasklift.prediction import DECIMALS, Prediction, Usage
@@ -20,6 +19,7 @@ from tasklift.stats.intervals import wilson
 from tasklift.stats.learn_then_test import Certificate, Step, learn_then_test, walk
 from tasklift.strategies.artifact import Card, read_card, write_artifact
 from tasklift.strategies.fewshot import FewShot
+from tasklift.strategies.fitting import fit_nested, load_candidate
 from tasklift.strategies.frozen import FrozenEncoder
 from tasklift.strategies.recipe import Recipe, require, require_rows
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Strategy, Traits
@@ -86,8 +86,8 @@ class Layered(Recipe):
         second, third = split_dataset(
             rest, self.folds[1] / (self.folds[1] + self.folds[2]), by="label", seed=self.seed + 1
         )
-        core = self.core.fit(task, first)
-        prompt = self.prompt.fit(task, first) if self.prompt else None
+        core = fit_nested(self.core, task, first)
+        prompt = fit_nested(self.prompt, task, first) if self.prompt else None
         core_scale, pilot = calibrate(core, second), _Pilot(None, "no prompt stage was asked for")
         ceiling = 1.0
         if prompt is not None:
@@ -157,11 +157,17 @@ class Layered(Recipe):
             steps.append(Step(float(threshold), int(by_core.sum() + by_prompt.sum()), int(errors)))
         return walk(steps, len(fold), self.alpha, self.delta)
 
+    def reload(self, folder: Path, card: Card) -> LayeredCandidate:
+        """A saved candidate, its stages read by those of this recipe."""
+        core = _reloaded(self.core, folder / "core")
+        prompt = _reloaded(self.prompt, folder / "prompt") if (folder / "prompt").exists() else None
+        return LayeredCandidate(card, core, prompt, Rule.from_json(card.settings))
+
     @staticmethod
     def load(folder: Path, card: Card) -> LayeredCandidate:
         """A saved candidate with its stages."""
-        core = _load_part(folder / "core")
-        prompt = _load_part(folder / "prompt") if (folder / "prompt").exists() else None
+        core = load_candidate(folder / "core")
+        prompt = load_candidate(folder / "prompt") if (folder / "prompt").exists() else None
         return LayeredCandidate(card, core, prompt, Rule.from_json(card.settings))
 
 
@@ -316,7 +322,5 @@ def _note(candidate: Candidate, name: str) -> Any:
     return candidate.notes.get(name)
 
 
-def _load_part(folder: Path) -> Candidate:
-    card = read_card(folder)
-    candidate: Candidate = registry.load("strategy", card.strategy).load(folder, card)
-    return candidate
+def _reloaded(stage: Strategy | None, folder: Path) -> Candidate:
+    return stage.reload(folder, read_card(folder)) if isinstance(stage, Recipe) else load_candidate(folder)

@@ -82,6 +82,10 @@ class Prompt(Recipe):
         card = self.card(task, train, Resources())
         return PromptCandidate(card, open_model(self.model))
 
+    def reload(self, folder: Path, card: Card) -> PromptCandidate:
+        """A saved candidate, asking this recipe's model."""
+        return PromptCandidate(card, open_model(self.model))
+
     @staticmethod
     def load(folder: Path, card: Card) -> PromptCandidate:
         """A saved candidate; the model is opened by its name."""
