@@ -23,8 +23,8 @@ from tasklift.stats.intervals import Interval, wilson
 #: As in `stats.calibration.expected_calibration_error`, so that the ECE can be checked against the picture.
 BINS = 15
 CONFUSIONS = 6
-#: Example texts of one confusion, and how much of each is shown.
-EXAMPLES, EXAMPLE_CHARS = 2, 400
+#: Example texts are shown for so many of a candidate's confusions, so many of each, cut to so many characters.
+EXAMPLED, EXAMPLES, EXAMPLE_CHARS = 3, 2, 400
 
 
 def evidence_of(
@@ -59,6 +59,7 @@ def evidence_of(
         "failures": [_failures(result, evaluation, texts) for result in evaluation.results],
         "measured": _measured(evaluation, decided, texts, commands),
         "economics": _given(economics),
+        "assumptions": _assumptions(economics, decided),
         "examples": texts is not None,
     }
 
@@ -69,6 +70,7 @@ def _verdict(decided: Mapping[str, Any] | None, economics: Economics | None) -> 
             "headline": "Measured, not decided.",
             "sentence": "The task has no economics: without volume and the price of an error, nothing can be chosen.",
             "reasons": [],
+            "failing": {},
             "flips": [],
             "break_even": {},
             "prompt_needs": "",
@@ -79,6 +81,7 @@ def _verdict(decided: Mapping[str, Any] | None, economics: Economics | None) -> 
         "headline": headline,
         "sentence": sentence,
         "reasons": decided["reasons"],
+        "failing": {name: why for name, option in decided["options"].items() if (why := words.failed_gates(option))},
         "flips": words.flips(decided, base),
         "break_even": {pair: words.break_even(found) for pair, found in decided["break_even"].items()},
         "prompt_needs": words.needs(decided["prompt_needs"]),
@@ -207,7 +210,7 @@ def _confusions(result: CandidateResult, evaluation: Evaluation, texts: Dataset 
         for row, p in zip(evaluation.rows, result.predictions, strict=True)
         if not p.deferred and p.error is None and p.output != row.output
     ]
-    if not wrong:
+    if len({answer for _, answer in wrong}) < 2:  # nothing is wrong, or the same answer is given to everything
         return None
     counts = Counter((row.output, said) for row, said in wrong)
     of = Counter(evaluation.rows.outputs)
@@ -220,7 +223,7 @@ def _confusions(result: CandidateResult, evaluation: Evaluation, texts: Dataset 
                 "said": said,
                 "rows": count,
                 "of": of[expected],
-                "examples": _examples(ids, texts),
+                "examples": _examples(ids, texts) if len(pairs) < EXAMPLED else [],
             }
         )
     return {"name": result.name, "family": result.card.family, "wrong": len(wrong), "pairs": pairs}
@@ -290,13 +293,25 @@ def _measured(
         "report_at": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S+0000"),
         "report_machine": machine(),
         "texts_changed": texts is not None and texts.content_hash != hash_of(rows),
-        "price_sources": sorted({why for why in (decided or {}).get("assumptions", {}).values() if " x " in why}),
     }
 
 
 def hash_of(rows: Dataset) -> str:
     """Content hash of the evaluated rows; a stored evaluation keeps it in place of their texts."""
     return rows.content_hash if any(row.input for row in rows) else rows.origin
+
+
+def _assumptions(economics: Economics | None, decided: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """What the decision rests on beside the measurements: value and source of each shared number."""
+    if economics is None or decided is None:
+        return []
+    values = economics.model_dump(mode="json")
+    flat = {key: value for key, value in values.items() if key in decided["assumptions"] and key != "prices"}
+    flat |= {f"prices.{key}": value for key, value in values["prices"].items()}
+    return [
+        {"name": key, "value": value, "source": decided["assumptions"].get(key.partition(".")[0], "given")}
+        for key, value in flat.items()
+    ]
 
 
 def _given(economics: Economics | None) -> dict[str, Any] | None:

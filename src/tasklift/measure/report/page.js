@@ -164,8 +164,7 @@
     const width = svg.viewBox.baseVal.width, height = svg.viewBox.baseVal.height, phone = width < 500;
     const top = 14, left = phone ? 44 : 56, right = phone ? width - 8 : width - 110, bottom = height - 64;
     const ys = curves.flatMap((c) => c.points.map(([, y]) => y));
-    const floor = 10 ** Math.floor(Math.log10(Math.max(Math.min(...ys), 1)) + 1e-9);
-    const ceiling = Math.max(10 ** Math.ceil(Math.log10(Math.max(...ys, 10)) - 1e-9), 10 * floor);
+    const floor = 0.8 * Math.max(Math.min(...ys), 1), ceiling = 1.25 * Math.max(...ys, 10);
     const across = scale(model.volumes[0], model.volumes[1], left, right), up = scale(floor, ceiling, bottom, top);
     const parts = [svg.querySelector("title")];
     const line = (x1, y1, x2, y2, kind) => parts.push(element("line", { x1, y1, x2, y2, class: kind }));

@@ -49,6 +49,8 @@ def render(evidence: Mapping[str, Any], embedded: Embedded | None = None) -> str
         "interval": _interval,
         "points": _points,
         "seconds": _seconds,
+        "breakable": _breakable,
+        "signed": words.signed,
     }
     start = embedded.results(Setting()) if embedded else None
     return environment.get_template("page.html").render(
@@ -186,6 +188,7 @@ def _charts(evidence: Mapping[str, Any], embedded: Embedded | None) -> dict[str,
         lines, strip = curves.drawn(embedded, Setting(), banded)
         title = "Expected yearly cost of each option by monthly volume, and which is the cheapest where"
         found["cost"] = _both(plots.cost, lines, strip, embedded.base["items_per_month"], title)
+        found["legend"] = [{"line": plots.legend(curve), "name": curve.name, "family": curve.family} for curve in lines]
         found["yearly"] = _both(plots.intervals, *_yearly(evidence), unit="usd")
     return found
 
@@ -270,7 +273,12 @@ def _interval(found: Mapping[str, float] | None) -> str:
 
 def _points(found: Mapping[str, float]) -> str:
     """+5.4 [+2.0, +8.9], in percentage points."""
-    return f"{100 * found['value']:+.1f} [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]"
+    return f"{words.signed(found['value'])} [{words.signed(found['low'])}, {words.signed(found['high'])}]"
+
+
+def _breakable(label: object) -> Markup:
+    """A name that may be cut after an underscore."""
+    return Markup("_<wbr>").join(str(label).split("_"))
 
 
 def _seconds(value: float | None) -> str:

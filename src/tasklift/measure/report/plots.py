@@ -11,7 +11,7 @@ from markupsafe import Markup
 from tasklift.measure.report.svg import DASHES, Scale, decades, line, marker, path, short, svg, tag, text
 
 #: Pixels that the page gives a chart: on a desk, and on a phone 375 pixels wide.
-WIDE, NARROW = 760, 335
+WIDE, NARROW = 840, 335
 _PHONE = 500
 
 
@@ -102,7 +102,7 @@ def _tick(value: float, unit: str) -> str:
     if unit == "%":
         return f"{100 * value:.0f}%"
     if unit == "points":
-        return f"{100 * value:+.0f}"
+        return f"{100 * value:+.0f}".replace("-", "−") if value else "0"
     return f"${short(value)}"
 
 
@@ -143,7 +143,7 @@ def cost(curves: Sequence[Curve], cheapest: Sequence[Stretch], now: float, title
     xs = [x for curve in curves for x, _ in curve.points]
     ys = [y for curve in curves for _, y in curve.points]
     across = Scale(min(xs), max(xs), left, right, log=True)
-    up = Scale(*decades(max(min(ys), 1.0), max(*ys, 10.0)), bottom, top, log=True)
+    up = Scale(0.8 * max(min(ys), 1.0), 1.25 * max(*ys, 10.0), bottom, top, log=True)
     parts = []
     for value in across.ticks(5 if phone else 8):
         x = across(value)
@@ -168,6 +168,12 @@ def cost(curves: Sequence[Curve], cheapest: Sequence[Stretch], now: float, title
         for y, curve in _apart(ends, 14, top + 4, bottom):
             parts.append(text(right + 8, y, curve.name, f"name t-{curve.family}"))
     return svg(width, height, title, *parts, kind="cost")
+
+
+def legend(curve: Curve) -> Markup:
+    """A piece of an option's line, for a list of names."""
+    drawn = path([(1, 6), (31, 6)], f"curve s-{curve.family}", curve.dash)
+    return tag("svg", drawn, viewBox="0 0 32 12", width=32, height=12, aria_hidden="true")
 
 
 def _strip(cheapest: Sequence[Stretch], across: Scale, y: float) -> list[Markup]:

@@ -50,6 +50,11 @@ def significant(value: float, digits: int = 3) -> float:
     return 0.0 if value == 0 else round(value, digits - 1 - math.floor(math.log10(abs(value))))
 
 
+def signed(value: float) -> str:
+    """Percentage points with their sign, the minus as it is printed."""
+    return f"{100 * value:+.1f}".replace("-", "−")
+
+
 def usd(value: float) -> str:
     """Whole dollars; small amounts with their cents."""
     sign = "-" if value < 0 else ""
@@ -83,27 +88,48 @@ def amount(value: float) -> str:
 
 
 def verdict(decision: Mapping[str, Any]) -> tuple[str, str]:
-    """Headline and one sentence, from the pinned form of a decision."""
+    """Headline and a few sentences, from the pinned form of a decision."""
     headline = HEADLINES.get(decision["choice"], f"{decision['choice'].replace('_', ' ').capitalize()}.")
     ranked = passing(decision)
     if not ranked:
         return headline, "Every option fails at least one of the limits that were set, so none can be recommended."
+    options = decision["options"]
     best, rest = ranked[0], ranked[1:]
-    mine = decision["options"][best]
-    cost = f"{best} is expected to cost {about_usd(mine['expected_usd_per_year'])} a year"
-    often = f"the cheapest in {chance(mine['p_best'])} of the simulated years"
+    mine = options[best]
+    limited = any(failed_gates(o) for o in options.values() if o["family"] != "baseline")
+    among = "the options that pass every limit" if limited else "prompting, fine-tuning, layering and people"
+    cost, often = about_usd(mine["expected_usd_per_year"]), chance(mine["p_best"])
     if decision["verdict"] == "measure_first":
-        more = decision["next_measurement"]
-        text = f"{cost}, less than any other option that passes, but it is {often} only."
-        if more:
-            price, worth = about_usd(more["price_usd"]), more.get("worth_at_most_usd")
-            text += f" To {more['what']} ({more['how_many']} of them) costs {price}"
-            text += f"; certainty is worth up to {about_usd(worth)}." if worth is not None else "."
-        return headline, text
-    if not rest:
-        return headline, f"{cost}. No other option passes the limits that were set."
-    gap = decision["options"][rest[0]]["expected_usd_per_year"] - mine["expected_usd_per_year"]
-    return headline, f"{cost}, {about_usd(gap)} less than the next best option ({rest[0]}), and is {often}."
+        rivals = f" ({rest[0]}: {chance(options[rest[0]]['p_best'])})" if rest else ""
+        text = f"Among {among}, {best} looks cheapest with an expected {cost} a year, but it is so in only {often} "
+        return headline, f"{text}of the simulated years{rivals}. {_next(decision['next_measurement'])}".strip()
+    if rest:
+        gap = about_usd(options[rest[0]]["expected_usd_per_year"] - mine["expected_usd_per_year"])
+        lead = f", {gap} less than the next best ({rest[0]}). It is the cheapest in {often} of the simulated years."
+    else:
+        lead = "."
+    return headline, f"Among {among}, {best} costs the least: an expected {cost} a year{lead} {_quality(mine)}".strip()
+
+
+def _quality(option: Mapping[str, Any]) -> str:
+    accuracy = option["accuracy"]
+    if accuracy is None:
+        return ""
+    right = (
+        f"{percent(accuracy['value'])} right (95% interval: {percent(accuracy['low'])} to {percent(accuracy['high'])})"
+    )
+    if option["coverage"] < 1:
+        share = percent(option["coverage"], 0)
+        return f"It answers {share} of the items itself, {right}, and hands the others to people."
+    return f"Its answers are {right}."
+
+
+def _next(more: Mapping[str, Any] | None) -> str:
+    if not more:
+        return ""
+    price, worth = about_usd(more["price_usd"]), more.get("worth_at_most_usd")
+    gain = f", and certainty is worth up to {about_usd(worth)}" if worth is not None else ""
+    return f"So {more['what']} first: {more['how_many']:,} of them cost {price}{gain}."
 
 
 def passing(decision: Mapping[str, Any]) -> list[str]:
@@ -190,3 +216,15 @@ def moved(best: str | None, expected_usd: float, p_best: float) -> str:
         f"At these assumptions {best} is the cheapest on average, with {usd(expected_usd)} a year, "
         f"and in {chance(p_best)} of the simulated years.{close}"
     )
+
+
+def assumption(value: Any, money: bool = False) -> str:
+    """A number of the economics: its median, and P10 to P90 where it is not certain."""
+
+    def one(number: float) -> str:
+        return usd(number) if money else f"{number:,.6g}"
+
+    if isinstance(value, Mapping):
+        plain = value["p10"] == value["p90"]
+        return one(value["p50"]) if plain else f"{one(value['p50'])} ({one(value['p10'])} to {one(value['p90'])})"
+    return one(value)
