@@ -96,6 +96,29 @@ def decide(
 
 
 @app.command()
+def report(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    evaluation: Annotated[str | None, typer.Option(help="Evaluation id; the newest of the task without it.")] = None,
+    economics: Annotated[Path | None, typer.Option(help="economics.toml; the task's own without it.")] = None,
+    examples: Annotated[bool, typer.Option("--examples", help="Show some texts of wrong answers.")] = False,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("report.html"),
+    as_json: JsonOption = False,
+) -> None:
+    """Write a stored evaluation as one self-contained page, verdict first: no model is called."""
+    _run(
+        "report:report",
+        task=task,
+        folder=project,
+        evaluation=evaluation,
+        economics=economics,
+        examples=examples,
+        out=out,
+        as_json=as_json,
+    )
+
+
+@app.command()
 def demo(
     model: ModelOption = None,
     light: Annotated[bool, typer.Option("--light", help="Only what runs without torch.")] = False,

@@ -22,7 +22,18 @@ from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.flips import FLIPPABLE, flips_of, prompt_needs
 from tasklift.measure.gates import failed_gates
 from tasklift.measure.metrics import right_of
-from tasklift.measure.yearly import Draws, Option, Parts, World, draw, human_option, option_of, yearly
+from tasklift.measure.yearly import (
+    Components,
+    Draws,
+    Option,
+    Parts,
+    World,
+    components,
+    draw,
+    human_option,
+    option_of,
+    yearly,
+)
 from tasklift.stats.intervals import Interval, paired_difference
 from tasklift.strategies.artifact import fingerprint_of
 
@@ -119,10 +130,8 @@ def decide(evaluation: Evaluation, economics: Economics, gates: Gates | None = N
         ConfigError: the economics name a label or slice that the evaluation does not have.
     """
     gates = economics.gates or gates or Gates()
-    rng = np.random.default_rng(seed)
-    options = _options(evaluation, economics)
-    world = _world(evaluation, economics, rng)
-    parts = {name: yearly(option, world, rng) for name, option in options.items()}
+    options, world, made_of = simulated(evaluation, economics, seed)
+    parts = {name: found.parts(world) for name, found in made_of.items()}
     failed = {name: failed_gates(evaluation, option, gates, world) for name, option in options.items()}
     allowed = [n for n, o in options.items() if o.family != "baseline" and not any(failed[n].values())]
     totals = {name: parts[name].total(world.items_per_year) for name in options}
@@ -155,6 +164,20 @@ def decide(evaluation: Evaluation, economics: Economics, gates: Gates | None = N
         evaluation=evaluation.id,
     )
     return replace(decision, id=fingerprint_of(evaluation.id, economics.model_dump(), gates.model_dump(), seed)[:16])
+
+
+def simulated(
+    evaluation: Evaluation, economics: Economics, seed: int = 0
+) -> tuple[dict[str, Option], World, dict[str, Components]]:
+    """The options, one world of draws that they share, and what the cost of each is made of in it.
+
+    Raises:
+        ConfigError: as `decide`.
+    """
+    rng = np.random.default_rng(seed)
+    options = _options(evaluation, economics)
+    world = _world(evaluation, economics, rng)
+    return options, world, {name: components(option, world, rng) for name, option in options.items()}
 
 
 def _options(evaluation: Evaluation, economics: Economics) -> dict[str, Option]:

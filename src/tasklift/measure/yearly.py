@@ -143,18 +143,58 @@ def human_option(rows: int, weight: Draws, economics: Economics) -> Option:
     )
 
 
+@dataclass(frozen=True)
+class Components:
+    """What the yearly cost of one option is made of, [draws] each, before volume and prices of the world come in.
+
+    Attributes:
+        setup: one-off cost (USD).
+        upkeep: USD a year.
+        change: USD a change of the rules.
+        standing: USD a year of standing capacity; `steps` replace it where there are any.
+        item: USD an item.
+        deferred: share of items that the option hands to a person.
+        reviewed: share of the other items that a person looks over.
+        wrong: cost weight of wrong answers before that review.
+        missed: cost weight of what people get wrong on deferred items.
+        reviewer_accuracy: share of wrong answers that a review catches.
+        steps: standing capacity by volume.
+    """
+
+    setup: Draws
+    upkeep: Draws
+    change: Draws
+    standing: Draws
+    item: Draws
+    deferred: Draws
+    reviewed: Draws
+    wrong: Draws
+    missed: Draws
+    reviewer_accuracy: float
+    steps: tuple[CapacityStep, ...] = ()
+
+    def parts(self, world: World) -> Parts:
+        """The formula of the module's first lines."""
+        standing = capacity(self.steps, world.items_per_year) if self.steps else self.standing
+        fixed = self.setup / world.horizon_years + self.upkeep + world.changes_per_year * self.change + standing
+        people = self.deferred + (1 - self.deferred) * self.reviewed
+        error = self.wrong * (1 - self.reviewed * self.reviewer_accuracy) + self.missed
+        return Parts(fixed, self.item + people * world.review_usd + error * world.error_usd)
+
+
 def yearly(option: Option, world: World, rng: np.random.Generator) -> Parts:
     """The formula, over all draws at once."""
+    return components(option, world, rng).parts(world)
+
+
+def components(option: Option, world: World, rng: np.random.Generator) -> Components:
+    """Everything about one option that does not depend on volume and prices, over all draws at once."""
     draws = len(world.items_per_year)
     costs = option.costs
     setup, upkeep, change = (
         draw(q, draws, rng) for q in (option.setup, costs.upkeep_usd_per_year, costs.cost_per_change_usd)
     )
-    standing = (
-        capacity(costs.capacity, world.items_per_year)
-        if costs.capacity
-        else draw(costs.capacity_usd_per_year, draws, rng)
-    )
+    standing = np.zeros(draws) if costs.capacity else draw(costs.capacity_usd_per_year, draws, rng)
     reviewed = draw_share(costs.review_share, draws, rng)
     rates = world.weights @ np.stack([option.wrong, option.deferred, option.is_deferred], axis=1).astype(np.float32)
     wrong, deferred_weight, deferred = (rates[:, i].astype(np.float64) for i in range(3))
@@ -162,13 +202,23 @@ def yearly(option: Option, world: World, rng: np.random.Generator) -> Parts:
         at_worst = (1 - deferred) * float(np.mean(option.weight))
         wider = np.maximum(0.0, wrong + world.unseen * (rng.integers(0, 2, draws) - 0.5) * at_worst)
         wrong = wider * (wrong.mean() / wider.mean()) if wrong.mean() > 0 else wider
-    missed = 1 - (
-        costs.accuracy if option.family == "human" and costs.accuracy is not None else world.reviewer_accuracy
+    declared = option.family == "human" and costs.accuracy is not None
+    missed = 1 - (costs.accuracy if declared and costs.accuracy is not None else world.reviewer_accuracy)
+    item = draw(option.item, draws, rng)
+    caught = world.reviewer_accuracy
+    return Components(
+        setup,
+        upkeep,
+        change,
+        standing,
+        item,
+        deferred,
+        reviewed,
+        wrong,
+        deferred_weight * missed,
+        caught,
+        costs.capacity,
     )
-    error = wrong * (1 - reviewed * world.reviewer_accuracy) + deferred_weight * missed
-    people = deferred + (1 - deferred) * reviewed
-    unit = draw(option.item, draws, rng) + people * world.review_usd + error * world.error_usd
-    return Parts(setup / world.horizon_years + upkeep + world.changes_per_year * change + standing, unit)
 
 
 def draw(quantity: Quantity, draws: int, rng: np.random.Generator) -> Draws:

@@ -239,17 +239,17 @@ class LayeredCandidate(Candidate):
 
     def _unsure(self, core: Prediction) -> bool:
         threshold = self.rule.certificate.threshold
-        return threshold is None or self._sure(core, self.rule.core) < threshold
+        return threshold is None or sure_of(core, self.rule.core) < threshold
 
     def _decide(self, core: Prediction, prompt: Prediction | None) -> Prediction:
         children = (core,) if prompt is None else (core, prompt)
         if core.error is not None and core.error.kind == "empty_input":
             return replace(core, children=children)
-        sure = self._sure(core, self.rule.core)
+        sure = sure_of(core, self.rule.core)
         if not self._unsure(core):
             return self._answered("core", core, sure, children)
         if prompt is not None and self.rule.prompt is not None:
-            threshold, second = self.rule.certificate.threshold, self._sure(prompt, self.rule.prompt)
+            threshold, second = self.rule.certificate.threshold, sure_of(prompt, self.rule.prompt)
             if threshold is not None and second >= threshold:
                 return self._answered("prompt", prompt, second, children)
         used = Prediction(deferred=True, confidence=sure, children=children, notes={"stage": "human"})
@@ -261,12 +261,6 @@ class LayeredCandidate(Candidate):
         answer = Prediction(by.output, by.scores, sure, children=children, notes={"stage": stage})
         return answer.with_timing(*_spent(asked))
 
-    @staticmethod
-    def _sure(prediction: Prediction, scale: Platt) -> float:
-        if prediction.error is not None or prediction.confidence is None:
-            return 0.0
-        return round(float(scale(np.array([prediction.confidence]))[0]), DECIMALS)
-
     def save(self, folder: Path) -> None:
         """Write the card and both stages."""
         parts = {"core": self.core} | ({"prompt": self.prompt} if self.prompt else {})
@@ -277,6 +271,13 @@ class LayeredCandidate(Candidate):
         await self.core.aclose()
         if self.prompt is not None:
             await self.prompt.aclose()
+
+
+def sure_of(prediction: Prediction, scale: Platt) -> float:
+    """Probability of being right that the rule compares with its threshold; 0 for a failed answer."""
+    if prediction.error is not None or prediction.confidence is None:
+        return 0.0
+    return round(float(scale(np.array([prediction.confidence]))[0]), DECIMALS)
 
 
 def _spent(stages: Sequence[Prediction]) -> tuple[Usage, float]:

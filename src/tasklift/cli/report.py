@@ -1,0 +1,76 @@
+"""`tasklift report`: a stored evaluation as a page."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from tasklift.cli import show
+from tasklift.dataset import Dataset
+from tasklift.economics import Economics
+from tasklift.errors import ConfigError
+from tasklift.measure.decision import decide
+from tasklift.measure.evaluation import Evaluation
+from tasklift.measure.report.evidence import evidence_of
+from tasklift.measure.report.model import Embedded
+from tasklift.measure.report.page import render, write
+from tasklift.measure.stored import load_evaluation, newest_evaluation
+from tasklift.project import Project, TaskFile
+
+
+def report(
+    task: str | None,
+    folder: Path,
+    evaluation: str | None,
+    economics: Path | None,
+    examples: bool,
+    out: Path,
+    as_json: bool,
+) -> int:
+    """Read what is stored, decide where there are economics, write the page."""
+    project = Project.open(folder)
+    found = project.task(task)
+    beside = folder / "tasks" / found.name / "economics.toml"
+    priced = project.economics(found, economics) if economics or found.economics or beside.exists() else None
+    identity = evaluation or newest_evaluation(project.state, found.name)
+    stored = load_evaluation(project.state, identity, priced.reviewer_accuracy if priced else 0.97)
+    if stored.task.name != found.name:
+        raise ConfigError(f"evaluation {identity} is of task {stored.task.name}, not {found.name}")
+    where = ["-p", str(folder), "--evaluation", identity, *(["--economics", str(economics)] if economics else [])]
+    commands = [shlex.join(["tasklift", "decide", found.name, *where])] if priced else []
+    commands.append("tasklift " + shlex.join(sys.argv[1:]))
+    texts = _texts(project, found, stored) if examples else None
+    object_ = page(stored, priced, found, out, texts, commands)
+    if as_json:
+        show.print_json(object_ | {"report": str(out)})
+        return 0
+    verdict = object_["verdict"]
+    print(f"{verdict['headline']} {verdict['sentence']}\nreport: {out}")
+    if object_["measured"]["texts_changed"]:
+        print("note: the rows of the project have changed since they were evaluated", file=sys.stderr)
+    return 0
+
+
+def page(
+    evaluation: Evaluation,
+    economics: Economics | None,
+    task: TaskFile,
+    out: Path,
+    texts: Dataset | None = None,
+    commands: list[str] | None = None,
+) -> dict[str, object]:
+    """Write the page of an evaluation; returns what it shows."""
+    decision = decide(evaluation, economics, task.gates) if economics else None
+    made = str(evaluation.made.get("command", ""))
+    object_ = evidence_of(evaluation, economics, decision, texts, [*([made] if made else []), *(commands or [])])
+    embedded = Embedded.of(evaluation, economics, decision) if economics and decision else None
+    write(render(object_, embedded), out)
+    return object_
+
+
+def _texts(project: Project, task: TaskFile, evaluation: Evaluation) -> Dataset:
+    """The evaluated rows with their texts, as the project has them now; rows that are gone are left out."""
+    _, test, _ = project.rows(task)
+    by_id = {row.id: row for row in test}
+    return test.part((by_id[row.id] for row in evaluation.rows if row.id in by_id), "evaluated")
