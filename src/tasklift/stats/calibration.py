@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit, softmax
 
-from tasklift.stats.confidence import brier as brier
-from tasklift.stats.confidence import expected_calibration_error as expected_calibration_error
+from tasklift.stats.confidence import brier, expected_calibration_error
+
+__all__ = ["Platt", "brier", "expected_calibration_error", "fit_platt", "fit_temperature"]
 
 Array = NDArray[np.float64]
 
