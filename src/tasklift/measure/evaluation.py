@@ -131,6 +131,8 @@ async def evaluate_async(
     identity = fingerprint_of(task.content_hash, rows.content_hash, prints, options.seed)[:16]
     store = EvaluationFolder(options.folder / "evaluations" / identity) if options.folder else None
     with store.held() if store else nullcontext():
+        if store:
+            store.begin(_begun(task, rows, prints, options))
         run = _Run(
             task,
             train,
@@ -154,6 +156,17 @@ async def evaluate_async(
         if store:
             store.write_manifest(manifest_of(evaluation))
     return evaluation
+
+
+def _begun(task: Task, rows: Dataset, prints: Mapping[str, str], options: Options) -> dict[str, Any]:
+    """What a list of evaluations shows of one that is not finished."""
+    return {
+        "task": {"name": task.name},
+        "rows": len(rows),
+        "candidates": [{"name": name, "fingerprint": fingerprint} for name, fingerprint in prints.items()],
+        "command": options.command,
+        "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
 
 
 def evaluate(

@@ -104,6 +104,25 @@ class EvaluationFolder:
         """Is it being run at this moment?"""
         return is_locked(self.folder / "lock")
 
+    def begin(self, told: Mapping[str, Any]) -> None:
+        """Note what is about to be run, for those who find it unfinished.
+
+        Raises:
+            DataError: the disk refused.
+        """
+        try:
+            (self.folder / "begun.json").write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def begun(self) -> dict[str, Any]:
+        """What was noted when it was begun; empty where that cannot be read."""
+        try:
+            told = json.loads((self.folder / "begun.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return told if isinstance(told, dict) else {}
+
     def manifest(self) -> dict[str, Any] | None:
         """The manifest, None where there is none yet.
 
