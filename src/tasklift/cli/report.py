@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from tasklift.cli import show
 from tasklift.dataset import Dataset
@@ -12,7 +13,7 @@ from tasklift.economics import Economics
 from tasklift.errors import ConfigError
 from tasklift.measure.decision import decide
 from tasklift.measure.evaluation import Evaluation
-from tasklift.measure.report.evidence import evidence_of
+from tasklift.measure.report.content import content_of
 from tasklift.measure.report.model import Embedded
 from tasklift.measure.report.page import render, write
 from tasklift.measure.stored import load_evaluation, newest_evaluation
@@ -41,13 +42,13 @@ def report(
     commands = [shlex.join(["tasklift", "decide", found.name, *where])] if priced else []
     commands.append("tasklift " + shlex.join(sys.argv[1:]))
     texts = _texts(project, found, stored) if examples else None
-    object_ = page(stored, priced, found, out, texts, commands)
+    shown = page(stored, priced, found, out, texts, commands)
     if as_json:
-        show.print_json(object_ | {"report": str(out)})
+        show.print_json(shown | {"report": str(out)})
         return 0
-    verdict = object_["verdict"]
+    verdict = shown["verdict"]
     print(f"{verdict['headline']} {verdict['sentence']}\nreport: {out}")
-    if object_["measured"]["texts_changed"]:
+    if shown["measured"]["texts_changed"]:
         print("note: the rows of the project have changed since they were evaluated", file=sys.stderr)
     return 0
 
@@ -59,14 +60,14 @@ def page(
     out: Path,
     texts: Dataset | None = None,
     commands: list[str] | None = None,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Write the page of an evaluation; returns what it shows."""
     decision = decide(evaluation, economics, task.gates) if economics else None
     made = str(evaluation.made.get("command", ""))
-    object_ = evidence_of(evaluation, economics, decision, texts, [*([made] if made else []), *(commands or [])])
+    shown = content_of(evaluation, economics, decision, texts, [*([made] if made else []), *(commands or [])])
     embedded = Embedded.of(evaluation, economics, decision) if economics and decision else None
-    write(render(object_, embedded), out)
-    return object_
+    write(render(shown, embedded), out)
+    return shown
 
 
 def _texts(project: Project, task: TaskFile, evaluation: Evaluation) -> Dataset:

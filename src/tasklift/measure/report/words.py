@@ -108,7 +108,8 @@ def verdict(decision: Mapping[str, Any]) -> tuple[str, str]:
         lead = f", {gap} less than the next best ({rest[0]}). It is the cheapest in {often} of the simulated years."
     else:
         lead = "."
-    return headline, f"Among {among}, {best} costs the least: an expected {cost} a year{lead} {_quality(mine)}".strip()
+    text = f"Among {among}, {best} costs the least: an expected {cost} a year{lead} {_quality(mine)}"
+    return headline, f"{text} {_plainer(options, mine)}".strip()
 
 
 def _quality(option: Mapping[str, Any]) -> str:
@@ -122,6 +123,16 @@ def _quality(option: Mapping[str, Any]) -> str:
         share = percent(option["coverage"], 0)
         return f"It answers {share} of the items itself, {right}, and hands the others to people."
     return f"Its answers are {right}."
+
+
+def _plainer(options: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
+    """A baseline is never chosen; where it passes and costs less, the reader has to know."""
+    plain = {name: o for name, o in options.items() if o["family"] == "baseline" and not failed_gates(o)}
+    name = min(plain, key=lambda n: plain[n]["expected_usd_per_year"], default=None)
+    if name is None or plain[name]["expected_usd_per_year"] >= mine["expected_usd_per_year"]:
+        return ""
+    cost = about_usd(plain[name]["expected_usd_per_year"])
+    return f"The plainest option, {name}, would cost {cost}: ask whether more is needed."
 
 
 def _next(more: Mapping[str, Any] | None) -> str:
@@ -211,7 +222,7 @@ def moved(best: str | None, expected_usd: float, p_best: float) -> str:
     """The sentence under the chart while nothing is moved; the page's script says it the same way."""
     if best is None:
         return "No option passes the limits that were set."
-    close = " A close call: measuring more may be worth its price." if p_best < 0.9 else ""
+    close = " A close call." if p_best < 0.9 else ""
     return (
         f"At these assumptions {best} is the cheapest on average, with {usd(expected_usd)} a year, "
         f"and in {chance(p_best)} of the simulated years.{close}"
