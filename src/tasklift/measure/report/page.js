@@ -26,7 +26,11 @@
     return floor % 2 === 0 ? floor : floor + 1;
   };
   const grouped = (x) => String(half_even(x)).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
-  const usd = (x) => (x < 0 ? "-" : "") + "$" + (Math.abs(x) < 10 ? Math.abs(x).toFixed(2) : grouped(Math.abs(x)));
+  const usd = (x) => {
+    const sign = x < 0 ? "-$" : "$", size = Math.abs(x);
+    if (size > 0 && size < 0.01) return sign + Number(size.toPrecision(2)).toFixed(6).replace(/0+$/, "");
+    return sign + (size < 10 ? size.toFixed(2) : grouped(size));
+  };
   const chance = (p) => {
     if (p === 0 || p === 1) return 100 * p + "%";
     return p > 0.995 ? "over 99%" : p < 0.005 ? "under 1%" : half_even(p * 100) + "%";
