@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tomllib
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tasklift.dataset import Dataset, Example
+from tasklift.economics import Economics
 from tasklift.measure.decision import decide
 from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.report import words
@@ -114,6 +116,7 @@ def test_the_verdict_says_what_to_measure_first() -> None:
     decision = {
         "verdict": "measure_first",
         "choice": "measure_first",
+        "candidate": None,
         "options": {
             "prompt": option | {"expected_usd_per_year": 1000.0},
             "tuned": option | {"family": "finetune", "expected_usd_per_year": 1100.0, "p_best": 0.42},
@@ -137,7 +140,13 @@ def test_a_cheaper_baseline_is_part_of_the_verdict() -> None:
         "svm": option | {"family": "baseline", "expected_usd_per_year": 90.0},
         "prompt": option | {"family": "prompt", "expected_usd_per_year": 100.0},
     }
-    decision = {"verdict": "choose", "choice": "prompt", "options": options, "next_measurement": None}
+    decision = {
+        "verdict": "choose",
+        "choice": "prompt",
+        "candidate": "prompt",
+        "options": options,
+        "next_measurement": None,
+    }
     assert "The plainest option, svm, would cost $90" in words.verdict(decision)[1]
     options["svm"] = options["svm"] | {"gates": {"min_metric": "too low"}}
     assert "svm" not in words.verdict(decision)[1]
@@ -180,3 +189,26 @@ def test_a_candidate_that_says_one_thing_to_everything_has_no_confusions(making:
     result = making.result(task, rows, "majority", "baseline", [Prediction("red", confidence=0.5)] * 20)
     evaluation = Evaluation("x", task, rows, (result,), "majority", {})
     assert content_of(evaluation, None, None)["confusions"] == []
+
+
+def test_the_economics_in_the_page_can_be_kept_as_a_file(evaluation: Evaluation, making: SimpleNamespace) -> None:
+    by_label = {
+        "error_usd_by_label": {"red": 4, 'bl"ue ü': {"p10": 1, "p50": 2, "p90": 3}},
+        "gates": {"min_metric": 0.8},
+    }
+    money = making.economics(**by_label)
+    shown = content_of(evaluation, money, None)
+    assert Economics.model_validate(tomllib.loads(words.economics(shown["economics"]))) == money
+
+
+def test_a_choice_that_is_not_the_cheapest_is_not_called_so() -> None:
+    option = {"p_best": 0.5, "gates": {}, "coverage": 1.0, "accuracy": None}
+    options = {
+        "prompt": option | {"family": "prompt", "expected_usd_per_year": 100.0},
+        "human": option | {"family": "human", "expected_usd_per_year": 99.0},
+    }
+    decision = {"verdict": "choose", "choice": "prompt", "candidate": "prompt", "options": options}
+    assert (
+        "prompt is the choice: an expected $100 a year, $1.00 more than the next best (human)"
+        in words.verdict(decision)[1]
+    )

@@ -40,6 +40,7 @@
     for (const [size, letter] of [[1e9, "B"], [1e6, "M"], [1e3, "k"]]) if (x >= size) return x / size + letter;
     return String(x);
   };
+  const cut = (name) => (name.length <= 24 ? name : name.slice(0, 23) + "…");
   const mean = (a) => {
     let sum = 0;
     for (let i = 0; i < a.length; i++) sum += a[i];
@@ -173,7 +174,7 @@
   };
   const draw = (svg, curves, pieces, now) => {
     const width = svg.viewBox.baseVal.width, height = svg.viewBox.baseVal.height, phone = width < 500;
-    const top = 14, left = phone ? 44 : 56, right = phone ? width - 8 : width - 110, bottom = height - 64;
+    const top = 14, left = phone ? 44 : 56, right = phone ? width - 8 : width - model.margin, bottom = height - 64;
     const ys = curves.flatMap((c) => c.points.map(([, y]) => y));
     const floor = 0.8 * Math.max(Math.min(...ys), 1), ceiling = 1.25 * Math.max(...ys, 10);
     const across = scale(model.volumes[0], model.volumes[1], left, right), up = scale(floor, ceiling, bottom, top);
@@ -212,7 +213,7 @@
       let limit = bottom;
       for (const end of ends) { end.y = Math.min(end.y, limit); limit = end.y - 14; }
       const lift = Math.max(0, top + 4 - ends[ends.length - 1].y);
-      for (const { c, y } of ends) text(right + 8, y + lift, c.name, `name t-${c.family}`);
+      for (const { c, y } of ends) text(right + 8, y + lift, cut(c.name), `name t-${c.family}`);
     }
     svg.replaceChildren(...parts);
   };

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -61,7 +60,7 @@ def render(content: Mapping[str, Any], embedded: Embedded | None = None) -> str:
         failures={found["name"]: found for found in content["failures"]},
         choices={c["name"]: words.choices(c["notes"]) for c in content["candidates"]},
         risk_rows=[_risk_rows(found) for found in content["risk"]],
-        economics=json.dumps(content["economics"], indent=1, ensure_ascii=False),
+        economics=words.economics(content["economics"] or {}),
         model=_model(embedded) if embedded else None,
         controls=_controls(embedded) if embedded else [],
         start=start,
@@ -99,7 +98,11 @@ def _model(embedded: Embedded) -> dict[str, Any]:
     grid = curves.volumes(embedded, 2)
     for option in found["options"]:
         option["dash"] = dashes[option["name"]]
-    return found | {"volumes": grid, "points": [curves.POINTS, curves.SEARCHED]}
+    return found | {
+        "volumes": grid,
+        "points": [curves.POINTS, curves.SEARCHED],
+        "margin": plots.margin_of(embedded.options),
+    }
 
 
 def _controls(embedded: Embedded) -> list[dict[str, Any]]:
