@@ -90,7 +90,9 @@ def test_capacity_is_the_smallest_step_that_carries_the_volume(per_month: float,
     steps = [(5000, 250), (1000, 100), (20_000, 900)]
     rows = [{"up_to_items_per_month": limit, "usd_per_year": price} for limit, price in steps]
     found = parts(option([0] * 4, capacity=rows, capacity_usd_per_year=7), world(per_month))
-    assert found.fixed[0] == usd
+    volume = np.array([12.0 * per_month])
+    assert found.fixed[0] == 0
+    assert found.total(volume)[0] == pytest.approx(usd + volume[0] * found.unit[0])
 
 
 def test_capacity_follows_the_volume_of_each_draw() -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tasklift.cli import show
 from tasklift.dataset import Dataset
 from tasklift.economics import Economics
 from tasklift.errors import ConfigError
-from tasklift.measure.decision import decide
+from tasklift.measure.decision import Decision, decide
 from tasklift.measure.evaluation import Evaluation
-from tasklift.measure.report.evidence import evidence_of
+from tasklift.measure.report.content import content_of
 from tasklift.measure.report.model import Embedded
 from tasklift.measure.report.page import render, write
 from tasklift.measure.stored import load_evaluation, newest_evaluation
@@ -38,16 +40,18 @@ def report(
     if stored.task.name != found.name:
         raise ConfigError(f"evaluation {identity} is of task {stored.task.name}, not {found.name}")
     where = ["-p", str(folder), "--evaluation", identity, *(["--economics", str(economics)] if economics else [])]
-    commands = [shlex.join(["tasklift", "decide", found.name, *where])] if priced else []
+    commands = [str(stored.made.get("command", ""))]
+    if priced:
+        commands.append(shlex.join(["tasklift", "decide", found.name, *where]))
     commands.append("tasklift " + shlex.join(sys.argv[1:]))
+    decision = decide(stored, priced, found.gates) if priced else None
     texts = _texts(project, found, stored) if examples else None
-    object_ = page(stored, priced, found, out, texts, commands)
+    shown = page(stored, priced, decision, out, commands, texts)
     if as_json:
-        show.print_json(object_ | {"report": str(out)})
+        show.print_json(shown | {"report": str(out)})
         return 0
-    verdict = object_["verdict"]
-    print(f"{verdict['headline']} {verdict['sentence']}\nreport: {out}")
-    if object_["measured"]["texts_changed"]:
+    print(f"{shown['verdict']['headline']} {shown['verdict']['sentence']}\nreport: {out}")
+    if shown["measured"]["texts_changed"]:
         print("note: the rows of the project have changed since they were evaluated", file=sys.stderr)
     return 0
 
@@ -55,18 +59,16 @@ def report(
 def page(
     evaluation: Evaluation,
     economics: Economics | None,
-    task: TaskFile,
+    decision: Decision | None,
     out: Path,
+    commands: Sequence[str],
     texts: Dataset | None = None,
-    commands: list[str] | None = None,
-) -> dict[str, object]:
-    """Write the page of an evaluation; returns what it shows."""
-    decision = decide(evaluation, economics, task.gates) if economics else None
-    made = str(evaluation.made.get("command", ""))
-    object_ = evidence_of(evaluation, economics, decision, texts, [*([made] if made else []), *(commands or [])])
+) -> dict[str, Any]:
+    """Write the page of an evaluation and of what was decided on it; returns what it shows."""
+    shown = content_of(evaluation, economics, decision, texts, [line for line in commands if line])
     embedded = Embedded.of(evaluation, economics, decision) if economics and decision else None
-    write(render(object_, embedded), out)
-    return object_
+    write(render(shown, embedded), out)
+    return shown
 
 
 def _texts(project: Project, task: TaskFile, evaluation: Evaluation) -> Dataset:

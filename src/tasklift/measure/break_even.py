@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tasklift.measure.yearly import Parts
+from tasklift.measure.yearly import Draws, Parts, capacity
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,32 @@ class BreakEven:
 def break_even_of(first: Parts, second: Parts) -> BreakEven:
     """Monthly volume from which `first` is cheaper than `second`, over the draws.
 
-    A draw in which an item costs `first` more says never, even where `first` is the cheaper one at small volumes.
+    A draw in which an item costs `first` more says never, even where `first` is the cheaper one at small
+    volumes. With capacity in steps it is the last volume at which `first` still costs more.
     """
-    gain, extra = second.unit - first.unit, first.fixed - second.fixed
-    never = (gain < 0) | ((gain == 0) & (extra > 0))
-    volume = np.where(extra <= 0, 0.0, extra / np.where(gain > 0, gain, np.nan)) / 12
-    real = np.where(never, np.inf, np.nan_to_num(volume, nan=0.0))
-    low, middle, high = (float(np.quantile(real, q, method="nearest")) for q in (0.05, 0.5, 0.95))
+    values = break_even_draws(first, second)
+    low, middle, high = (float(np.quantile(values, q, method="nearest")) for q in (0.05, 0.5, 0.95))
     if np.isinf(middle):
         return BreakEven(None)
     return BreakEven(middle, low, None if np.isinf(high) else high)
+
+
+def break_even_draws(first: Parts, second: Parts) -> Draws:
+    """[draws] items a month; infinite where the answer is never."""
+    gain = second.unit - first.unit
+    limits = sorted({0.0, *(step.up_to_items_per_month for step in (*first.steps, *second.steps))})
+    found = np.zeros_like(gain)
+    # Between two limits the standing cost is constant; the last piece goes on for ever.
+    for low, high in zip(limits, [*limits[1:], np.inf], strict=True):
+        inside = np.full_like(gain, 12 * (low + min(high, 2 * low + 1)) / 2)
+        extra = first.fixed - second.fixed + _standing(first, inside) - _standing(second, inside)
+        rising = np.divide(extra, gain, out=np.where(extra > 0, np.inf, 0.0), where=gain > 0) / 12
+        # Where an item costs no less, dearer ends lie at the upper limit as soon as there it costs more.
+        above = extra - gain * 12 * high if np.isfinite(high) else np.where(gain < 0, np.inf, extra)
+        worse_until = np.where(gain > 0, np.minimum(rising, high), np.where(above > 0, high, 0.0))
+        found = np.where(worse_until > low, worse_until, found)
+    return found
+
+
+def _standing(parts: Parts, items_per_year: Draws) -> Draws:
+    return capacity(parts.steps, items_per_year) if parts.steps else np.zeros_like(items_per_year)

@@ -23,15 +23,16 @@ from tasklift.measure.flips import FLIPPABLE, flips_of, prompt_needs
 from tasklift.measure.gates import failed_gates
 from tasklift.measure.metrics import right_of
 from tasklift.measure.yearly import (
-    Components,
     Draws,
     Option,
+    OptionDraws,
     Parts,
     World,
-    components,
     draw,
+    drawn,
     human_option,
     option_of,
+    parts_of,
     yearly,
 )
 from tasklift.stats.intervals import Interval, paired_difference
@@ -130,8 +131,8 @@ def decide(evaluation: Evaluation, economics: Economics, gates: Gates | None = N
         ConfigError: the economics name a label or slice that the evaluation does not have.
     """
     gates = economics.gates or gates or Gates()
-    options, world, made_of = simulated(evaluation, economics, seed)
-    parts = {name: found.parts(world) for name, found in made_of.items()}
+    options, world, draws = simulated(evaluation, economics, seed)
+    parts = {name: parts_of(found, world.shared) for name, found in draws.items()}
     failed = {name: failed_gates(evaluation, option, gates, world) for name, option in options.items()}
     allowed = [n for n, o in options.items() if o.family != "baseline" and not any(failed[n].values())]
     totals = {name: parts[name].total(world.items_per_year) for name in options}
@@ -168,8 +169,8 @@ def decide(evaluation: Evaluation, economics: Economics, gates: Gates | None = N
 
 def simulated(
     evaluation: Evaluation, economics: Economics, seed: int = 0
-) -> tuple[dict[str, Option], World, dict[str, Components]]:
-    """The options, one world of draws that they share, and what the cost of each is made of in it.
+) -> tuple[dict[str, Option], World, dict[str, OptionDraws]]:
+    """The options, one world of draws that they share, and the draws of each option in it.
 
     Raises:
         ConfigError: as `decide`.
@@ -177,7 +178,7 @@ def simulated(
     rng = np.random.default_rng(seed)
     options = _options(evaluation, economics)
     world = _world(evaluation, economics, rng)
-    return options, world, {name: components(option, world, rng) for name, option in options.items()}
+    return options, world, {name: drawn(option, world, rng) for name, option in options.items()}
 
 
 def _options(evaluation: Evaluation, economics: Economics) -> dict[str, Option]:

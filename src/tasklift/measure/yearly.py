@@ -79,17 +79,99 @@ class World:
     reviewer_accuracy: float
     unseen: Draws | None = None
 
+    @property
+    def shared(self) -> Shared:
+        """What the formula reads of it."""
+        return Shared(
+            self.items_per_year,
+            self.error_usd,
+            self.review_usd,
+            self.changes_per_year,
+            self.horizon_years,
+            self.reviewer_accuracy,
+        )
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all options share, [draws] each.
+
+    Attributes:
+        items_per_year: volume.
+        error_usd: one wrong answer that nobody caught.
+        review_usd: one review by a person.
+        changes_per_year: changes of the rules.
+        horizon_years: set-up is spread over it.
+        reviewer_accuracy: share of wrong answers that a review catches.
+    """
+
+    items_per_year: Draws
+    error_usd: Draws
+    review_usd: Draws
+    changes_per_year: Draws
+    horizon_years: float
+    reviewer_accuracy: float
+
+
+@dataclass(frozen=True)
+class OptionDraws:
+    """Everything about one option that the formula reads, [draws] each: a page can recompute it from these.
+
+    Attributes:
+        setup_usd: K, one-off.
+        upkeep_usd_per_year: M without the changes.
+        change_usd: adapting to one change of the rules.
+        capacity_usd_per_year: G where it does not depend on volume.
+        steps: G where it does; then the amount above is 0.
+        item_usd: kappa.
+        review_share: share of the answered items that a person reviews.
+        wrong: cost weight of wrong answers an item before anybody looks: the error rate, where all
+            errors cost the same.
+        deferred: share of items that a person answers.
+        given_away: cost weight of those.
+        missed: share of those that the person gets wrong.
+    """
+
+    setup_usd: Draws
+    upkeep_usd_per_year: Draws
+    change_usd: Draws
+    capacity_usd_per_year: Draws
+    steps: tuple[CapacityStep, ...]
+    item_usd: Draws
+    review_share: Draws
+    wrong: Draws
+    deferred: Draws
+    given_away: Draws
+    missed: Draws
+
+    @property
+    def people_share(self) -> Draws:
+        """h: items that a person answers or reviews."""
+        return self.deferred + (1 - self.deferred) * self.review_share
+
+    def error_rate(self, reviewer_accuracy: float) -> Draws:
+        """e: errors that remain, in plain errors an item."""
+        return self.wrong * (1 - self.review_share * reviewer_accuracy) + self.given_away * self.missed
+
 
 @dataclass(frozen=True)
 class Parts:
-    """Yearly cost in two parts, [draws] each: what does not depend on volume, and what one item costs."""
+    """Yearly cost in two parts, [draws] each: what does not depend on volume, and what one item costs.
+
+    Attributes:
+        fixed: USD a year.
+        unit: USD an item.
+        steps: standing capacity by volume, on top.
+    """
 
     fixed: Draws
     unit: Draws
+    steps: tuple[CapacityStep, ...] = ()
 
     def total(self, items_per_year: Draws) -> Draws:
         """USD a year: [draws]."""
-        return self.fixed + items_per_year * self.unit
+        standing = capacity(self.steps, items_per_year) if self.steps else 0.0
+        return self.fixed + standing + items_per_year * self.unit
 
 
 def option_of(result: CandidateResult, expected: list[object], weight: Draws, economics: Economics) -> Option:
@@ -143,52 +225,29 @@ def human_option(rows: int, weight: Draws, economics: Economics) -> Option:
     )
 
 
-@dataclass(frozen=True)
-class Components:
-    """What the yearly cost of one option is made of, [draws] each, before volume and prices of the world come in.
-
-    Attributes:
-        setup: one-off cost (USD).
-        upkeep: USD a year.
-        change: USD a change of the rules.
-        standing: USD a year of standing capacity; `steps` replace it where there are any.
-        item: USD an item.
-        deferred: share of items that the option hands to a person.
-        reviewed: share of the other items that a person looks over.
-        wrong: cost weight of wrong answers before that review.
-        missed: cost weight of what people get wrong on deferred items.
-        reviewer_accuracy: share of wrong answers that a review catches.
-        steps: standing capacity by volume.
-    """
-
-    setup: Draws
-    upkeep: Draws
-    change: Draws
-    standing: Draws
-    item: Draws
-    deferred: Draws
-    reviewed: Draws
-    wrong: Draws
-    missed: Draws
-    reviewer_accuracy: float
-    steps: tuple[CapacityStep, ...] = ()
-
-    def parts(self, world: World) -> Parts:
-        """The formula of the module's first lines."""
-        standing = capacity(self.steps, world.items_per_year) if self.steps else self.standing
-        fixed = self.setup / world.horizon_years + self.upkeep + world.changes_per_year * self.change + standing
-        people = self.deferred + (1 - self.deferred) * self.reviewed
-        error = self.wrong * (1 - self.reviewed * self.reviewer_accuracy) + self.missed
-        return Parts(fixed, self.item + people * world.review_usd + error * world.error_usd)
-
-
 def yearly(option: Option, world: World, rng: np.random.Generator) -> Parts:
     """The formula, over all draws at once."""
-    return components(option, world, rng).parts(world)
+    return parts_of(drawn(option, world, rng), world.shared)
 
 
-def components(option: Option, world: World, rng: np.random.Generator) -> Components:
-    """Everything about one option that does not depend on volume and prices, over all draws at once."""
+def parts_of(option: OptionDraws, shared: Shared) -> Parts:
+    """The formula where everything is drawn already."""
+    fixed = (
+        option.setup_usd / shared.horizon_years
+        + option.upkeep_usd_per_year
+        + shared.changes_per_year * option.change_usd
+        + option.capacity_usd_per_year
+    )
+    unit = (
+        option.item_usd
+        + option.people_share * shared.review_usd
+        + option.error_rate(shared.reviewer_accuracy) * shared.error_usd
+    )
+    return Parts(fixed, unit, option.steps)
+
+
+def drawn(option: Option, world: World, rng: np.random.Generator) -> OptionDraws:
+    """Everything about one option, over all draws at once."""
     draws = len(world.items_per_year)
     costs = option.costs
     setup, upkeep, change = (
@@ -197,27 +256,16 @@ def components(option: Option, world: World, rng: np.random.Generator) -> Compon
     standing = np.zeros(draws) if costs.capacity else draw(costs.capacity_usd_per_year, draws, rng)
     reviewed = draw_share(costs.review_share, draws, rng)
     rates = world.weights @ np.stack([option.wrong, option.deferred, option.is_deferred], axis=1).astype(np.float32)
-    wrong, deferred_weight, deferred = (rates[:, i].astype(np.float64) for i in range(3))
+    wrong, given_away, deferred = (rates[:, i].astype(np.float64) for i in range(3))
     if world.unseen is not None:
         at_worst = (1 - deferred) * float(np.mean(option.weight))
         wider = np.maximum(0.0, wrong + world.unseen * (rng.integers(0, 2, draws) - 0.5) * at_worst)
         wrong = wider * (wrong.mean() / wider.mean()) if wrong.mean() > 0 else wider
-    declared = option.family == "human" and costs.accuracy is not None
-    missed = 1 - (costs.accuracy if declared and costs.accuracy is not None else world.reviewer_accuracy)
+    declared = costs.accuracy if option.family == "human" else None
+    missed = np.full(draws, 1 - (world.reviewer_accuracy if declared is None else declared))
     item = draw(option.item, draws, rng)
-    caught = world.reviewer_accuracy
-    return Components(
-        setup,
-        upkeep,
-        change,
-        standing,
-        item,
-        deferred,
-        reviewed,
-        wrong,
-        deferred_weight * missed,
-        caught,
-        costs.capacity,
+    return OptionDraws(
+        setup, upkeep, change, standing, costs.capacity, item, reviewed, wrong, deferred, given_away, missed
     )
 
 

@@ -1,6 +1,6 @@
 """report.html: one evaluation and its decision as a self-contained page.
 
-evidence    what the page shows, as one plain object (`tasklift report --json` prints it)
+content     what the page shows, as one plain object (`tasklift report --json` prints it)
 layers      risk against coverage of a layered candidate, scored again from its stages
 model       the draws behind the costs, embedded so that a reader may move the assumptions
 words       sentences and figures

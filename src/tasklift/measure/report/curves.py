@@ -11,7 +11,7 @@ from tasklift.economics import CapacityStep
 from tasklift.measure.report.model import Embedded, Setting
 from tasklift.measure.report.plots import Curve, Stretch, dash_of
 from tasklift.measure.report.svg import decades
-from tasklift.measure.yearly import capacity
+from tasklift.measure.yearly import Parts, capacity
 
 #: Points of a drawn line, and of the search for the cheapest option.
 POINTS, SEARCHED = 49, 241
@@ -49,12 +49,10 @@ def volumes(embedded: Embedded, points: int) -> list[float]:
 
 def lines(embedded: Embedded, setting: Setting) -> dict[str, Line]:
     """Option -> its mean line."""
-    world, options = embedded.at(setting)
-    found = {}
-    for name, made_of in options.items():
-        parts = replace(made_of, steps=()).parts(world)
-        found[name] = Line(float(parts.fixed.mean()), float(parts.unit.mean()), made_of.steps)
-    return found
+    _, parts = embedded.at(setting)
+    return {
+        name: Line(float(found.fixed.mean()), float(found.unit.mean()), found.steps) for name, found in parts.items()
+    }
 
 
 def cheapest(found: Mapping[str, Line], allowed: Sequence[str], grid: Sequence[float]) -> list[Stretch]:
@@ -77,26 +75,22 @@ def cheapest(found: Mapping[str, Line], allowed: Sequence[str], grid: Sequence[f
 
 def drawn(embedded: Embedded, setting: Setting, banded: Sequence[str]) -> tuple[list[Curve], list[Stretch]]:
     """Curves of all options, with the 90% band of those named, and the strip of the cheapest."""
-    found = lines(embedded, setting)
+    found, (_, parts) = lines(embedded, setting), embedded.at(setting)
     grid, names = volumes(embedded, POINTS), list(embedded.options)
     dashes = dash_of(names, [embedded.families[name] for name in names])
     curves = []
     for name in names:
         points = [(x, found[name](x)) for x in grid]
-        band = _band(embedded, setting, name, grid) if name in banded else []
+        band = _band(parts[name], grid) if name in banded else []
         curves.append(Curve(name, embedded.families[name], points, band, dashes[name]))
     pieces = cheapest(found, embedded.allowed, volumes(embedded, SEARCHED))
     return curves, [replace(piece, family=embedded.families[piece.name]) for piece in pieces]
 
 
-def _band(embedded: Embedded, setting: Setting, name: str, grid: Sequence[float]) -> list[tuple[float, float, float]]:
+def _band(parts: Parts, grid: Sequence[float]) -> list[tuple[float, float, float]]:
     """P5 and P95 of the yearly cost at each volume: what is uncertain beside the volume itself."""
-    world, options = embedded.at(setting)
-    steps = options[name].steps
-    parts = replace(options[name], steps=()).parts(world)
     band = []
     for x in grid:
-        standing = capacity(steps, np.array([12 * x]))[0] if steps else 0.0
-        low, high = np.quantile(parts.fixed + standing + 12 * x * parts.unit, [0.05, 0.95])
+        low, high = np.quantile(parts.total(np.full(len(parts.unit), 12 * x)), [0.05, 0.95])
         band.append((x, float(low), float(high)))
     return band

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from tasklift.economics import CapacityStep, Economics
+from tasklift.economics import Economics
 from tasklift.measure.break_even import BreakEven, break_even_of
 from tasklift.measure.decision import Decision, simulated
 from tasklift.measure.evaluation import Evaluation
-from tasklift.measure.yearly import Components, Draws, World
+from tasklift.measure.yearly import Draws, OptionDraws, Parts, Shared, parts_of
 
 #: More would make the page heavy and change no figure that it shows.
 EMBEDDED_DRAWS = 2000
 SHARED = ("items_per_year", "error_usd", "review_usd", "changes_per_year")
-PARTS = ("setup", "upkeep", "change", "standing", "item", "deferred", "reviewed", "wrong", "missed")
+PARTS = (
+    "setup_usd",
+    "upkeep_usd_per_year",
+    "change_usd",
+    "capacity_usd_per_year",
+    "item_usd",
+    "review_share",
+    "wrong",
+    "deferred",
+    "given_away",
+    "missed",
+)
 
 
 @dataclass(frozen=True)
@@ -43,19 +53,40 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """What the page computes with; `at` is the library's computation on the same numbers.
+class Results:
+    """What the page shows at a setting.
 
     Attributes:
-        world: the shared draws, without row weights.
-        options: name -> what its cost is made of.
-        families: name -> family.
-        allowed: the options that a decision chooses from.
-        base: the medians that the economics give.
+        expected_usd: option -> mean yearly cost.
+        p5_usd: option -> 5th percentile.
+        p95_usd: option -> 95th percentile.
+        p_best: option -> probability of being the cheapest, of those that a decision chooses from.
+        best: the cheapest of these on average; None: there are none.
+        break_even: (cheaper from some volume on, the other) -> that volume; one of each pair is `best`.
     """
 
-    world: World
-    options: Mapping[str, Components]
+    expected_usd: Mapping[str, float]
+    p5_usd: Mapping[str, float]
+    p95_usd: Mapping[str, float]
+    p_best: Mapping[str, float]
+    best: str | None
+    break_even: Mapping[tuple[str, str], BreakEven]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What the page computes with, and the library's own computation on the same numbers.
+
+    Attributes:
+        shared: draws that all options share.
+        options: name -> draws of the option.
+        families: name -> family.
+        allowed: the options that a decision chooses from.
+        base: parameter -> median that the economics give.
+    """
+
+    shared: Shared
+    options: Mapping[str, OptionDraws]
     families: Mapping[str, str]
     allowed: tuple[str, ...]
     base: Mapping[str, float]
@@ -63,73 +94,69 @@ class Embedded:
     @classmethod
     def of(cls, evaluation: Evaluation, economics: Economics, decision: Decision, seed: int = 0) -> Embedded:
         """The first draws of the simulation that the decision rests on, in float32."""
-        options, world, made_of = simulated(evaluation, economics, seed)
-        shared = {name: _single(getattr(world, name)) for name in SHARED}
-        small = dataclasses.replace(world, **shared, weights=np.zeros((1, 0), dtype=np.float32), unseen=None)
-        parts = {
-            name: dataclasses.replace(found, **{key: _single(getattr(found, key)) for key in PARTS})
-            for name, found in made_of.items()
-        }
+        options, world, draws = simulated(evaluation, economics, seed)
         families = {name: option.family for name, option in options.items()}
         passed = [name for name, verdict in decision.options.items() if verdict.passes]
-        allowed = tuple(name for name in passed if families.get(name, "baseline") != "baseline")
         base = {name: getattr(economics, name).p50 for name in ("items_per_month", "error_usd", "changes_per_year")}
-        base["horizon_months"] = economics.horizon_months
-        return cls(small, parts, families, allowed, base)
+        return cls(
+            _small(world.shared, SHARED),
+            {name: _small(found, PARTS) for name, found in draws.items()},
+            families,
+            tuple(name for name in passed if families.get(name, "baseline") != "baseline"),
+            base | {"horizon_months": economics.horizon_months},
+        )
 
-    def at(self, setting: Setting) -> tuple[World, dict[str, Components]]:
-        """World and options where some assumptions are moved: draws are scaled, so that their spread stays."""
-        had, base = self.world, self.base
-        world = dataclasses.replace(
+    def at(self, setting: Setting) -> tuple[Shared, dict[str, Parts]]:
+        """Costs where some assumptions are moved: draws are scaled, so that their spread stays."""
+        had, base = self.shared, self.base
+        shared = replace(
             had,
             items_per_year=_moved(had.items_per_year, base["items_per_month"], setting.items_per_month, 12),
             error_usd=_moved(had.error_usd, base["error_usd"], setting.error_usd),
             changes_per_year=_moved(had.changes_per_year, base["changes_per_year"], setting.changes_per_year),
             horizon_years=(setting.horizon_months or base["horizon_months"]) / 12,
         )
-        if setting.review_share is None:
-            return world, dict(self.options)
-        share = np.full(len(world.items_per_year), setting.review_share)
-        return world, {name: dataclasses.replace(found, reviewed=share) for name, found in self.options.items()}
+        options = dict(self.options)
+        if setting.review_share is not None:
+            share = np.full(len(shared.items_per_year), setting.review_share)
+            options = {name: replace(found, review_share=share) for name, found in options.items()}
+        return shared, {name: parts_of(found, shared) for name, found in options.items()}
 
-    def results(self, setting: Setting) -> dict[str, Any]:
-        """What the page shows at a setting: costs, P(best), the cheapest, its break-even with the others."""
-        world, options = self.at(setting)
-        parts = {name: found.parts(world) for name, found in options.items()}
-        totals = {name: found.total(world.items_per_year) for name, found in parts.items()}
-        rows = {
-            name: {
-                "expected_usd": float(total.mean()),
-                "p5_usd": float(np.quantile(total, 0.05)),
-                "p95_usd": float(np.quantile(total, 0.95)),
-                "p_best": 0.0,
-            }
-            for name, total in totals.items()
-        }
-        if not self.allowed:
-            return {"options": rows, "best": None, "break_even": {}}
-        winner = np.argmin(np.stack([totals[name] for name in self.allowed]), axis=0)
-        for i, name in enumerate(self.allowed):
-            rows[name]["p_best"] = float(np.mean(winner == i))
-        best = min(self.allowed, key=lambda name: rows[name]["expected_usd"])
-        pairs: dict[str, BreakEven] = {
-            name: break_even_of(parts[best], parts[name]) for name in self.allowed if name != best
-        }
-        return {"options": rows, "best": best, "break_even": pairs}
+    def results(self, setting: Setting) -> Results:
+        """What the page shows at a setting."""
+        shared, parts = self.at(setting)
+        totals = {name: found.total(shared.items_per_year) for name, found in parts.items()}
+        expected = {name: float(total.mean()) for name, total in totals.items()}
+        allowed = self.allowed
+        best = min(allowed, key=lambda name: expected[name], default=None)
+        p_best, pairs = {}, []
+        if best is not None:
+            winner = np.argmin(np.stack([totals[name] for name in allowed]), axis=0)
+            p_best = {name: float(np.mean(winner == i)) for i, name in enumerate(allowed)}
+            unit = {name: parts[name].unit.mean() for name in allowed}
+            pairs = [(best, n) if unit[best] <= unit[n] else (n, best) for n in allowed if n != best]
+        return Results(
+            expected,
+            {name: float(np.quantile(total, 0.05)) for name, total in totals.items()},
+            {name: float(np.quantile(total, 0.95)) for name, total in totals.items()},
+            p_best,
+            best,
+            {pair: break_even_of(parts[pair[0]], parts[pair[1]]) for pair in pairs},
+        )
 
     def to_json(self) -> dict[str, Any]:
         """What the page's script reads: a draw that never varies is one number, others are base64 of float32."""
         return {
-            "draws": len(self.world.items_per_year),
-            "shared": {name: _packed(getattr(self.world, name)) for name in SHARED},
+            "draws": len(self.shared.items_per_year),
+            "shared": {name: _packed(getattr(self.shared, name)) for name in SHARED},
+            "reviewer_accuracy": self.shared.reviewer_accuracy,
             "base": dict(self.base),
             "allowed": list(self.allowed),
             "options": [
                 {
                     "name": name,
                     "family": self.families[name],
-                    "reviewer_accuracy": found.reviewer_accuracy,
-                    "steps": [[step.up_to_items_per_month, step.usd_per_year] for step in _sorted(found.steps)],
+                    "steps": sorted([step.up_to_items_per_month, step.usd_per_year] for step in found.steps),
                     **{key: _packed(getattr(found, key)) for key in PARTS},
                 }
                 for name, found in self.options.items()
@@ -144,8 +171,9 @@ def _moved(draws: Draws, base: float, value: float | None, per: float = 1.0) -> 
     return draws * (value / base) if base > 0 else np.full(len(draws), value * per)
 
 
-def _sorted(steps: tuple[CapacityStep, ...]) -> list[CapacityStep]:
-    return sorted(steps, key=lambda step: step.up_to_items_per_month)
+def _small(found: Any, names: tuple[str, ...]) -> Any:
+    """The same with small draws."""
+    return replace(found, **{name: _single(getattr(found, name)) for name in names})
 
 
 def _single(draws: Draws) -> Draws:

@@ -12,7 +12,8 @@
     const view = new DataView(bytes.buffer);
     return Float64Array.from({ length: n }, (_, i) => view.getFloat32(4 * i, true));
   };
-  const PARTS = ["setup", "upkeep", "change", "standing", "item", "deferred", "reviewed", "wrong", "missed"];
+  const PARTS = ["setup_usd", "upkeep_usd_per_year", "change_usd", "capacity_usd_per_year", "item_usd", "review_share",
+    "wrong", "deferred", "given_away", "missed"];
   const shared = Object.fromEntries(Object.entries(model.shared).map(([key, packed]) => [key, unpack(packed)]));
   const options = model.options.map((o) => ({ ...o, ...Object.fromEntries(PARTS.map((key) => [key, unpack(o[key])])) }));
   const byName = new Map(options.map((o) => [o.name, o]));
@@ -25,7 +26,11 @@
     return floor % 2 === 0 ? floor : floor + 1;
   };
   const grouped = (x) => String(half_even(x)).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
-  const usd = (x) => (x < 0 ? "-" : "") + "$" + (Math.abs(x) < 10 ? Math.abs(x).toFixed(2) : grouped(Math.abs(x)));
+  const usd = (x) => {
+    const sign = x < 0 ? "-$" : "$", size = Math.abs(x);
+    if (size > 0 && size < 0.01) return sign + Number(size.toPrecision(2)).toFixed(6).replace(/0+$/, "");
+    return sign + (size < 10 ? size.toFixed(2) : grouped(size));
+  };
   const chance = (p) => {
     if (p === 0 || p === 1) return 100 * p + "%";
     return p > 0.995 ? "over 99%" : p < 0.005 ? "under 1%" : half_even(p * 100) + "%";
@@ -35,6 +40,7 @@
     for (const [size, letter] of [[1e9, "B"], [1e6, "M"], [1e3, "k"]]) if (x >= size) return x / size + letter;
     return String(x);
   };
+  const cut = (name) => (name.length <= 24 ? name : name.slice(0, 23) + "…");
   const mean = (a) => {
     let sum = 0;
     for (let i = 0; i < a.length; i++) sum += a[i];
@@ -66,25 +72,32 @@
     years: (s.horizon_months || model.base.horizon_months) / 12,
   });
   const partsOf = (o, world, share) => {
-    const plain = new Float64Array(n), fixed = new Float64Array(n), unit = new Float64Array(n);
+    const fixed = new Float64Array(n), unit = new Float64Array(n);
     for (let i = 0; i < n; i++) {
-      const reviewed = share === null ? o.reviewed[i] : share;
+      const reviewed = share === null ? o.review_share[i] : share;
       const people = o.deferred[i] + (1 - o.deferred[i]) * reviewed;
-      const error = o.wrong[i] * (1 - reviewed * o.reviewer_accuracy) + o.missed[i];
-      plain[i] = o.setup[i] / world.years + o.upkeep[i] + world.changes[i] * o.change[i];
-      fixed[i] = plain[i] + (o.steps.length ? capacity(o.steps, world.volume[i]) : o.standing[i]);
-      if (!o.steps.length) plain[i] = fixed[i];
-      unit[i] = o.item[i] + people * world.review[i] + error * world.error[i];
+      const error = o.wrong[i] * (1 - reviewed * model.reviewer_accuracy) + o.given_away[i] * o.missed[i];
+      fixed[i] = o.setup_usd[i] / world.years + o.upkeep_usd_per_year[i] + world.changes[i] * o.change_usd[i]
+        + o.capacity_usd_per_year[i];
+      unit[i] = o.item_usd[i] + people * world.review[i] + error * world.error[i];
     }
-    return { plain, fixed, unit };
+    return { fixed, unit, steps: o.steps };
   };
+  const standing = (parts, itemsPerYear) => (parts.steps.length ? capacity(parts.steps, itemsPerYear) : 0);
+  const totalAt = (parts, i, itemsPerYear) => parts.fixed[i] + standing(parts, itemsPerYear) + itemsPerYear * parts.unit[i];
   const breakEven = (first, second) => {
+    const limits = [...new Set([0, ...first.steps.map((s) => s[0]), ...second.steps.map((s) => s[0])])].sort((a, b) => a - b);
     const real = new Float64Array(n);
-    for (let i = 0; i < n; i++) {
-      const gain = second.unit[i] - first.unit[i], extra = first.fixed[i] - second.fixed[i];
-      if (gain < 0 || (gain === 0 && extra > 0)) real[i] = Infinity;
-      else real[i] = extra <= 0 ? 0 : extra / gain / 12;
-    }
+    limits.forEach((low, piece) => {
+      const high = limits[piece + 1] ?? Infinity, inside = (12 * (low + Math.min(high, 2 * low + 1))) / 2;
+      for (let i = 0; i < n; i++) {
+        const gain = second.unit[i] - first.unit[i];
+        const extra = first.fixed[i] - second.fixed[i] + standing(first, inside) - standing(second, inside);
+        const above = high < Infinity ? extra - gain * 12 * high : gain < 0 ? Infinity : extra;
+        const worse = gain > 0 ? Math.min(extra / gain / 12, high) : above > 0 ? high : 0;
+        if (worse > low) real[i] = worse;
+      }
+    });
     real.sort();
     const [low, middle, high] = [0.05, 0.5, 0.95].map((q) => nearest(real, q));
     if (middle === Infinity) return "at no volume";
@@ -96,7 +109,7 @@
     const world = worldAt(s), rows = new Map(), totals = new Map();
     for (const o of options) {
       const parts = partsOf(o, world, s.review_share);
-      const total = parts.fixed.map((fixed, i) => fixed + world.volume[i] * parts.unit[i]);
+      const total = world.volume.map((volume, i) => totalAt(parts, i, volume));
       const sorted = total.slice().sort();
       totals.set(o.name, total);
       rows.set(o.name, { parts, expected: mean(total), p5: quantile(sorted, 0.05), p95: quantile(sorted, 0.95), wins: 0 });
@@ -112,9 +125,9 @@
 
   // Lines, and which is the cheapest where
 
-  const lineOf = (o, parts) => {
-    const fixed = mean(parts.plain), unit = mean(parts.unit);
-    return (x) => fixed + (o.steps.length ? capacity(o.steps, 12 * x) : 0) + 12 * x * unit;
+  const lineOf = (parts) => {
+    const fixed = mean(parts.fixed), unit = mean(parts.unit);
+    return (x) => fixed + standing(parts, 12 * x) + 12 * x * unit;
   };
   const cheapest = (lines, grid) => {
     if (!model.allowed.length) return [];
@@ -138,9 +151,8 @@
     const [low, high] = model.volumes;
     return low * (high / low) ** (i / (points - 1));
   });
-  const bandOf = (o, parts, grid) => grid.map((x) => {
-    const standing = o.steps.length ? capacity(o.steps, 12 * x) : 0;
-    const sorted = parts.plain.map((fixed, i) => fixed + standing + 12 * x * parts.unit[i]).sort();
+  const bandOf = (parts, grid) => grid.map((x) => {
+    const sorted = parts.fixed.map((_, i) => totalAt(parts, i, 12 * x)).sort();
     return [x, quantile(sorted, 0.05), quantile(sorted, 0.95)];
   });
 
@@ -162,7 +174,7 @@
   };
   const draw = (svg, curves, pieces, now) => {
     const width = svg.viewBox.baseVal.width, height = svg.viewBox.baseVal.height, phone = width < 500;
-    const top = 14, left = phone ? 44 : 56, right = phone ? width - 8 : width - 110, bottom = height - 64;
+    const top = 14, left = phone ? 44 : 56, right = phone ? width - 8 : width - model.margin, bottom = height - 64;
     const ys = curves.flatMap((c) => c.points.map(([, y]) => y));
     const floor = 0.8 * Math.max(Math.min(...ys), 1), ceiling = 1.25 * Math.max(...ys, 10);
     const across = scale(model.volumes[0], model.volumes[1], left, right), up = scale(floor, ceiling, bottom, top);
@@ -201,7 +213,7 @@
       let limit = bottom;
       for (const end of ends) { end.y = Math.min(end.y, limit); limit = end.y - 14; }
       const lift = Math.max(0, top + 4 - ends[ends.length - 1].y);
-      for (const { c, y } of ends) text(right + 8, y + lift, c.name, `name t-${c.family}`);
+      for (const { c, y } of ends) text(right + 8, y + lift, cut(c.name), `name t-${c.family}`);
     }
     svg.replaceChildren(...parts);
   };
@@ -227,9 +239,15 @@
     if (found.best === null) return "No option passes the limits that were set.";
     const row = found.rows.get(found.best), p = row.wins / n;
     const changed = found.best === given ? "" : ` The choice moves from ${given} to ${found.best}.`;
-    const close = p < 0.9 ? " A close call: measuring more may be worth its price." : "";
+    const close = p < 0.9 ? " A close call." : "";
     return `At these assumptions ${found.best} is the cheapest on average, with ${usd(row.expected)} a year, ` +
       `and in ${chance(p)} of the simulated years.${changed}${close}`;
+  };
+  // The one whose items cost less comes first: that is the one which wins from some volume on.
+  const pair = (found, other) => {
+    const mine = found.rows.get(found.best).parts, theirs = found.rows.get(other).parts;
+    if (mean(mine.unit) <= mean(theirs.unit)) return `${found.best} ${breakEven(mine, theirs)}`;
+    return `${other} ${breakEven(theirs, mine)}`;
   };
   const show = () => {
     const s = setting(), found = compute(s);
@@ -242,13 +260,13 @@
       cell("p5", usd(row.p5));
       cell("p95", usd(row.p95));
       cell("p_best", allowed ? chance(row.wins / n) : "–");
-      cell("pair", allowed && name !== found.best ? breakEven(found.rows.get(found.best).parts, row.parts) : "–");
+      cell("pair", allowed && name !== found.best ? pair(found, name) : "–");
       tr.classList.toggle("chosen", name === found.best);
     }
-    const grid = gridOf(model.points[0]), lines = new Map(options.map((o) => [o.name, lineOf(o, found.rows.get(o.name).parts)]));
+    const grid = gridOf(model.points[0]), lines = new Map(options.map((o) => [o.name, lineOf(found.rows.get(o.name).parts)]));
     const curves = options.map((o) => {
       const line = lines.get(o.name);
-      const band = found.ranked.slice(0, 2).includes(o.name) ? bandOf(o, found.rows.get(o.name).parts, grid) : null;
+      const band = found.ranked.slice(0, 2).includes(o.name) ? bandOf(found.rows.get(o.name).parts, grid) : null;
       return { name: o.name, family: o.family, dash: o.dash, line, band, points: grid.map((x) => [x, line(x)]) };
     });
     const pieces = cheapest(lines, gridOf(model.points[1]));

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -15,7 +14,7 @@ from markupsafe import Markup
 
 from tasklift.errors import DataError
 from tasklift.measure.report import curves, plots, words
-from tasklift.measure.report.model import Embedded, Setting
+from tasklift.measure.report.model import Embedded, Results, Setting
 from tasklift.measure.report.plots import NARROW, WIDE, Mark, Whisker
 
 #: Only what stands in the file may run, known by its hash; nothing is loaded from anywhere.
@@ -24,11 +23,11 @@ _POLICY = (
 )
 
 
-def render(evidence: Mapping[str, Any], embedded: Embedded | None = None) -> str:
+def render(content: Mapping[str, Any], embedded: Embedded | None = None) -> str:
     """The page as HTML.
 
     Args:
-        evidence: from `evidence_of`.
+        content: from `content_of`.
         embedded: the draws behind the costs; None where nothing was decided.
     """
     folder = resources.files("tasklift.measure.report")
@@ -54,19 +53,19 @@ def render(evidence: Mapping[str, Any], embedded: Embedded | None = None) -> str
     }
     start = embedded.results(Setting()) if embedded else None
     return environment.get_template("page.html").render(
-        e=evidence,
+        e=content,
         words=words,
-        charts=_charts(evidence, embedded),
-        options=_options(evidence),
-        failures={found["name"]: found for found in evidence["failures"]},
-        choices={c["name"]: words.choices(c["notes"]) for c in evidence["candidates"]},
-        risk_rows=[_risk_rows(found) for found in evidence["risk"]],
-        economics=json.dumps(evidence["economics"], indent=1, ensure_ascii=False),
+        charts=_charts(content, embedded),
+        options=_options(content),
+        failures={found["name"]: found for found in content["failures"]},
+        choices={c["name"]: words.choices(c["notes"]) for c in content["candidates"]},
+        risk_rows=[_risk_rows(found) for found in content["risk"]],
+        economics=words.economics(content["economics"] or {}),
         model=_model(embedded) if embedded else None,
         controls=_controls(embedded) if embedded else [],
         start=start,
         moved=_moved(start),
-        pairs={name: words.break_even(found.to_json()) for name, found in start["break_even"].items()} if start else {},
+        pairs=_pairs(start),
         style=Markup(style),  # noqa: S704 - our own files
         script=Markup(script),  # noqa: S704
         policy=_POLICY.format(style=_digest(style), script=_digest(script)),
@@ -99,16 +98,20 @@ def _model(embedded: Embedded) -> dict[str, Any]:
     grid = curves.volumes(embedded, 2)
     for option in found["options"]:
         option["dash"] = dashes[option["name"]]
-    return found | {"volumes": grid, "points": [curves.POINTS, curves.SEARCHED]}
+    return found | {
+        "volumes": grid,
+        "points": [curves.POINTS, curves.SEARCHED],
+        "margin": plots.margin_of(embedded.options),
+    }
 
 
 def _controls(embedded: Embedded) -> list[dict[str, Any]]:
     """The sliders. Amounts move by factors around what was given; where that is 0, from 0 up."""
     base = embedded.base
-    factor = {"scale": "log", "low": -2, "high": 2, "step": 0.01, "at": 0}
+    factor: dict[str, Any] = {"scale": "log", "low": -2, "high": 2, "step": 0.01, "at": 0}
     volume, error = base["items_per_month"], base["error_usd"]
     changes, horizon = base["changes_per_year"], base["horizon_months"]
-    controls = [
+    controls: list[dict[str, Any]] = [
         {"key": "items_per_month", "label": "Volume", "unit": "items a month", "start": volume, "least": 0}
         | (factor if volume > 0 else _from_zero(100_000, 100, volume)),
         {"key": "error_usd", "label": "Cost of an error", "unit": "USD", "start": error, "least": 0}
@@ -134,11 +137,22 @@ def _number(value: float) -> float | int:
     return int(value) if value == int(value) else value
 
 
-def _moved(start: Mapping[str, Any] | None) -> str:
+def _moved(start: Results | None) -> str:
     if start is None:
         return ""
-    mine = start["options"].get(start["best"], {"expected_usd": 0.0, "p_best": 0.0})
-    return words.moved(start["best"], mine["expected_usd"], mine["p_best"])
+    if start.best is None:
+        return words.moved(None, 0.0, 0.0)
+    return words.moved(start.best, start.expected_usd[start.best], start.p_best[start.best])
+
+
+def _pairs(start: Results | None) -> dict[str, str]:
+    """Option -> from which volume on it, or the cheapest, is the cheaper one of the two."""
+    if start is None:
+        return {}
+    return {
+        second if first == start.best else first: f"{first} {words.break_even(found.to_json())}"
+        for (first, second), found in start.break_even.items()
+    }
 
 
 def _risk_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -155,9 +169,9 @@ def _risk_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -row["threshold"])
 
 
-def _options(evidence: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _options(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows of the options table: those that pass first, then by expected cost."""
-    decision = evidence["decision"]
+    decision = content["decision"]
     if decision is None:
         return []
     able = words.passing(decision)
@@ -173,23 +187,23 @@ def _options(evidence: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _charts(evidence: Mapping[str, Any], embedded: Embedded | None) -> dict[str, Any]:
+def _charts(content: Mapping[str, Any], embedded: Embedded | None) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "accuracy": _both(plots.intervals, *_accuracy(evidence), marks=_marks(evidence)),
-        "difference": _both(plots.intervals, *_difference(evidence), marks=[Mark(0.0, "")], unit="points"),
-        "calibration": [plots.reliability(one) for one in evidence["calibration"]],
-        "risk": [_both(plots.risk, one) if one["points"] else "" for one in evidence["risk"]],
-        "slices": [_slices(evidence, one) for one in evidence["slices"]],
+        "accuracy": _both(plots.intervals, *_accuracy(content), marks=_marks(content)),
+        "difference": _both(plots.intervals, *_difference(content), marks=[Mark(0.0, "")], unit="points"),
+        "calibration": [plots.reliability(one) for one in content["calibration"]],
+        "risk": [_both(plots.risk, one) if one["points"] else "" for one in content["risk"]],
+        "slices": [_slices(content, one) for one in content["slices"]],
         "cost": "",
         "yearly": "",
     }
     if embedded is not None:
-        banded = words.passing(evidence["decision"])[:2]
+        banded = words.passing(content["decision"])[:2]
         lines, strip = curves.drawn(embedded, Setting(), banded)
         title = "Expected yearly cost of each option by monthly volume, and which is the cheapest where"
         found["cost"] = _both(plots.cost, lines, strip, embedded.base["items_per_month"], title)
         found["legend"] = [{"line": plots.legend(curve), "name": curve.name, "family": curve.family} for curve in lines]
-        found["yearly"] = _both(plots.intervals, *_yearly(evidence), unit="usd")
+        found["yearly"] = _both(plots.intervals, *_yearly(content), unit="usd")
     return found
 
 
@@ -202,9 +216,9 @@ def _both(draw: Any, *arguments: Any, **named: Any) -> Markup:
     )
 
 
-def _accuracy(evidence: Mapping[str, Any]) -> tuple[list[Whisker], str]:
+def _accuracy(content: Mapping[str, Any]) -> tuple[list[Whisker], str]:
     rows = []
-    for c in sorted(evidence["candidates"], key=lambda c: -(c["accuracy"] or {"value": -1})["value"]):
+    for c in sorted(content["candidates"], key=lambda c: -(c["accuracy"] or {"value": -1})["value"]):
         if c["accuracy"] is None:
             continue
         a = c["accuracy"]
@@ -215,23 +229,23 @@ def _accuracy(evidence: Mapping[str, Any]) -> tuple[list[Whisker], str]:
     return rows, "Accuracy of each candidate with its 95% interval"
 
 
-def _marks(evidence: Mapping[str, Any]) -> list[Mark]:
-    gate = evidence["gate"]
+def _marks(content: Mapping[str, Any]) -> list[Mark]:
+    gate = content["gate"]
     wanted = gate is not None and gate["metric"] == "accuracy"
     return [Mark(gate["minimum"], f"limit {gate['minimum']:.0%}")] if wanted else []
 
 
-def _difference(evidence: Mapping[str, Any]) -> tuple[list[Whisker], str]:
+def _difference(content: Mapping[str, Any]) -> tuple[list[Whisker], str]:
     rows = []
-    for c in evidence["candidates"]:
+    for c in content["candidates"]:
         found = c["against_reference"]
         if found:
             d = found["difference"]
             rows.append(Whisker(c["name"], c["family"], d["value"], d["low"], d["high"], _points(d)))
-    return rows, f"Difference of accuracy from {evidence['reference']} on the same rows, 95% interval"
+    return rows, f"Difference of accuracy from {content['reference']} on the same rows, 95% interval"
 
 
-def _yearly(evidence: Mapping[str, Any]) -> tuple[list[Whisker], str]:
+def _yearly(content: Mapping[str, Any]) -> tuple[list[Whisker], str]:
     rows = [
         Whisker(
             o["name"],
@@ -241,14 +255,14 @@ def _yearly(evidence: Mapping[str, Any]) -> tuple[list[Whisker], str]:
             o["p95_usd"],
             f"{words.usd(o['expected_usd_per_year'])}",
         )
-        for o in _options(evidence)
+        for o in _options(content)
     ]
     return rows, "Expected yearly cost of each option, with its 5th and 95th percentile"
 
 
-def _slices(evidence: Mapping[str, Any], found: Mapping[str, Any]) -> list[Markup]:
+def _slices(content: Mapping[str, Any], found: Mapping[str, Any]) -> list[Markup]:
     """One small chart a value, all on the same scale."""
-    families = {c["name"]: c["family"] for c in evidence["candidates"]}
+    families = {c["name"]: c["family"] for c in content["candidates"]}
     cells = found["accuracy"]
     ends = [cell[end] for by_value in cells.values() for cell in by_value.values() for end in ("low", "high")]
     domain = (max(0.0, min(ends) - 0.02), min(1.0, max(ends) + 0.02)) if ends else (0.0, 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,8 @@ from tasklift.measure.report.svg import DASHES, Scale, decades, line, marker, pa
 #: Pixels that the page gives a chart: on a desk, and on a phone 375 pixels wide.
 WIDE, NARROW = 840, 335
 _PHONE = 500
+#: More points of a curve than these make a file larger and a line no finer.
+_DRAWN = 400
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def intervals(
     """
     phone = width < _PHONE
     step, top = (38, 20) if phone else (28, 22)
-    left, right = (4, width - 8) if phone else (116, width - 168)
+    left, right = (4, width - 8) if phone else (margin_of(row.name for row in rows), width - 168)
     scale = Scale(*domain, left, right) if domain else _interval_scale(rows, marks, left, right, unit == "usd")
     bottom = top + step * len(rows)
     parts = []
@@ -77,7 +79,7 @@ def intervals(
     for i, row in enumerate(rows):
         y = top + step * i + (27 if phone else step / 2)
         words = y - 14 if phone else y + 4
-        parts.append(text(left if phone else 0, words, row.name, f"name t-{row.family}"))
+        parts.append(text(left if phone else 0, words, cut(row.name), f"name t-{row.family}"))
         parts.append(text(width - 4 if phone else width, words, row.figures, "figure", "end"))
         if row.second is not None:
             parts.append(marker(scale(row.second), y, row.family, hollow=True))
@@ -85,6 +87,16 @@ def intervals(
             parts.append(line(scale(row.low), y, scale(row.high), y, f"whisker s-{row.family}"))
             parts.append(marker(scale(row.value), y, row.family))
     return svg(width, bottom + 22, title, *parts, kind="intervals")
+
+
+def margin_of(names: Iterable[str]) -> float:
+    """Pixels that the longest of some names needs beside a chart."""
+    return min(230.0, max(110.0, 24 + 8.0 * max((len(cut(name)) for name in names), default=0)))
+
+
+def cut(name: str, most: int = 24) -> str:
+    """A name that fits beside a chart; the tables have it in full."""
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def _interval_scale(rows: Sequence[Whisker], marks: Sequence[Mark], left: float, right: float, log: bool) -> Scale:
@@ -139,7 +151,7 @@ def cost(curves: Sequence[Curve], cheapest: Sequence[Stretch], now: float, title
     """Yearly cost against volume, both by powers of ten; a strip below says which option is the cheapest where."""
     phone = width < _PHONE
     height, top, left = (330, 14, 44) if phone else (420, 14, 56)
-    right, bottom = (width - 8, height - 64) if phone else (width - 110, height - 64)
+    right, bottom = (width - 8, height - 64) if phone else (width - margin_of(c.name for c in curves), height - 64)
     xs = [x for curve in curves for x, _ in curve.points]
     ys = [y for curve in curves for _, y in curve.points]
     across = Scale(min(xs), max(xs), left, right, log=True)
@@ -166,7 +178,7 @@ def cost(curves: Sequence[Curve], cheapest: Sequence[Stretch], now: float, title
     if not phone:
         ends = [(up(curve.points[-1][1]) + 4, curve) for curve in curves]
         for y, curve in _apart(ends, 14, top + 4, bottom):
-            parts.append(text(right + 8, y, curve.name, f"name t-{curve.family}"))
+            parts.append(text(right + 8, y, cut(curve.name), f"name t-{curve.family}"))
     return svg(width, height, title, *parts, kind="cost")
 
 
@@ -253,6 +265,7 @@ def risk(found: dict[str, Any], width: int) -> Markup:
     height, left, top = (250 if phone else 320), 46, 14
     right, bottom = width - 12, height - 42
     points = [p for p in found["points"] if p["risk"]]
+    points = points[:: max(1, len(points) // _DRAWN)] + points[-1:]
     certificate = found["certificate"]
     highest = max([*(p["risk"]["value"] for p in points), certificate["alpha"]]) * 1.25
     across, up = Scale(0, 1, left, right), Scale(0, min(1.0, max(highest, 0.02)), bottom, top)

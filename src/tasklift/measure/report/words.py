@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -94,7 +95,8 @@ def verdict(decision: Mapping[str, Any]) -> tuple[str, str]:
     if not ranked:
         return headline, "Every option fails at least one of the limits that were set, so none can be recommended."
     options = decision["options"]
-    best, rest = ranked[0], ranked[1:]
+    best = decision["candidate"] if decision["candidate"] in ranked else ranked[0]
+    rest = [name for name in ranked if name != best]
     mine = options[best]
     limited = any(failed_gates(o) for o in options.values() if o["family"] != "baseline")
     among = "the options that pass every limit" if limited else "prompting, fine-tuning, layering and people"
@@ -103,12 +105,14 @@ def verdict(decision: Mapping[str, Any]) -> tuple[str, str]:
         rivals = f" ({rest[0]}: {chance(options[rest[0]]['p_best'])})" if rest else ""
         text = f"Among {among}, {best} looks cheapest with an expected {cost} a year, but it is so in only {often} "
         return headline, f"{text}of the simulated years{rivals}. {_next(decision['next_measurement'])}".strip()
+    lead = "."
     if rest:
-        gap = about_usd(options[rest[0]]["expected_usd_per_year"] - mine["expected_usd_per_year"])
-        lead = f", {gap} less than the next best ({rest[0]}). It is the cheapest in {often} of the simulated years."
-    else:
-        lead = "."
-    return headline, f"Among {among}, {best} costs the least: an expected {cost} a year{lead} {_quality(mine)}".strip()
+        gap = options[rest[0]]["expected_usd_per_year"] - mine["expected_usd_per_year"]
+        than = f"{about_usd(abs(gap))} {'less' if gap >= 0 else 'more'} than the next best ({rest[0]})"
+        lead = f", {than}. It is the cheapest in {often} of the simulated years."
+    least = "costs the least" if best == ranked[0] else "is the choice"
+    text = f"Among {among}, {best} {least}: an expected {cost} a year{lead} {_quality(mine)}"
+    return headline, f"{text} {_plainer(options, mine)}".strip()
 
 
 def _quality(option: Mapping[str, Any]) -> str:
@@ -122,6 +126,16 @@ def _quality(option: Mapping[str, Any]) -> str:
         share = percent(option["coverage"], 0)
         return f"It answers {share} of the items itself, {right}, and hands the others to people."
     return f"Its answers are {right}."
+
+
+def _plainer(options: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
+    """A baseline is never chosen; where it passes and costs less, the reader has to know."""
+    plain = {name: o for name, o in options.items() if o["family"] == "baseline" and not failed_gates(o)}
+    name = min(plain, key=lambda n: plain[n]["expected_usd_per_year"], default=None)
+    if name is None or plain[name]["expected_usd_per_year"] >= mine["expected_usd_per_year"]:
+        return ""
+    cost = about_usd(plain[name]["expected_usd_per_year"])
+    return f"The plainest option, {name}, would cost {cost}: ask whether more is needed."
 
 
 def _next(more: Mapping[str, Any] | None) -> str:
@@ -211,7 +225,7 @@ def moved(best: str | None, expected_usd: float, p_best: float) -> str:
     """The sentence under the chart while nothing is moved; the page's script says it the same way."""
     if best is None:
         return "No option passes the limits that were set."
-    close = " A close call: measuring more may be worth its price." if p_best < 0.9 else ""
+    close = " A close call." if p_best < 0.9 else ""
     return (
         f"At these assumptions {best} is the cheapest on average, with {usd(expected_usd)} a year, "
         f"and in {chance(p_best)} of the simulated years.{close}"
@@ -228,3 +242,28 @@ def assumption(value: Any, money: bool = False) -> str:
         plain = value["p10"] == value["p90"]
         return one(value["p50"]) if plain else f"{one(value['p50'])} ({one(value['p10'])} to {one(value['p90'])})"
     return one(value)
+
+
+def economics(given: Mapping[str, Any], table: str = "") -> str:
+    """Economics as TOML, to be kept as an economics.toml: amounts that are certain as plain numbers."""
+    plain, tables = [], []
+    for key, value in given.items():
+        name = key if key.replace("_", "").isalnum() and key.isascii() else json.dumps(key)
+        if isinstance(value, Mapping) and "p50" not in value:
+            inner = f"{table}.{name}" if table else name
+            tables.append(f"\n[{inner}]\n{economics(value, inner)}")
+        else:
+            plain.append(f"{name} = {_toml(value)}\n")
+    return "".join([*plain, *tables])
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        if value.get("p10", 0) == value.get("p90", 1):
+            return _toml(value["p50"])
+        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(inner) for inner in value) + "]"
+    if isinstance(value, float) and value == int(value):
+        return str(int(value))
+    return json.dumps(value, ensure_ascii=False)

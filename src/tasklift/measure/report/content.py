@@ -27,7 +27,7 @@ CONFUSIONS = 6
 EXAMPLED, EXAMPLES, EXAMPLE_CHARS = 3, 2, 400
 
 
-def evidence_of(
+def content_of(
     evaluation: Evaluation,
     economics: Economics | None,
     decision: Decision | None,
@@ -214,7 +214,7 @@ def _confusions(result: CandidateResult, evaluation: Evaluation, texts: Dataset 
         return None
     counts = Counter((row.output, said) for row, said in wrong)
     of = Counter(evaluation.rows.outputs)
-    pairs = []
+    pairs: list[dict[str, Any]] = []
     for (expected, said), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]:
         ids = [row.id for row, answer in wrong if (row.output, answer) == (expected, said)]
         pairs.append(
