@@ -1,6 +1,6 @@
 """Statistics: do intervals cover, tests alarm and certificates break as often as they say?
 
-    python3 dev.py bench statistics [--data FOLDER] [--only ltt]
+    python3 dev.py bench statistics_checks [--data FOLDER] [--only ltt]
 
 Simulations from known truths, each figure with its Monte Carlo interval and standard error. Where
 the data set banking77 is there (--data or TASKLIFT_DATA), thresholds are also certified on real splits, and
@@ -64,8 +64,8 @@ def main() -> int:
         begun = time.process_time()
         figures += parts[name]()
         seconds[name] = round(time.process_time() - begun, 1)
-    command = "python3 dev.py bench statistics " + shlex.join(sys.argv[1:])
-    return finish("statistics", command.strip(), figures, {"cpu_s": seconds})
+    command = "python3 dev.py bench statistics_checks " + shlex.join(sys.argv[1:])
+    return finish("statistics_checks", command.strip(), figures, {"cpu_s": seconds})
 
 
 def counted(
