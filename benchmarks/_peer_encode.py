@@ -17,7 +17,7 @@ from sentence_transformers.models import Normalize, Pooling, Transformer
 folder, texts = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
 torch.set_num_threads(int(sys.argv[3]))
 transformer = Transformer(str(folder), max_seq_length=256)
-pooling = Pooling(transformer.get_word_embedding_dimension(), pooling_mode="mean")
+pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode="mean")
 model = SentenceTransformer(modules=[transformer, pooling, Normalize()], device="cpu")
 head = load_file(folder / "head.safetensors")
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from _common import RESULTS, Figure, finish, note
 from _run import LoudEncoder, hashes, kept, options_of
@@ -64,10 +64,10 @@ def main() -> int:
         note(f"inference: the peer's fastest batch size is {best}")
         ours(candidate, inputs)
         rounds = [(ours(candidate, inputs), ask(best)) for _ in range(asked.rounds)]
-    ratio = statistics.median(theirs["cpu_s"] / mine["cpu_s"] for mine, theirs in rounds)
-    walls = statistics.median(theirs["wall_s"] / mine["wall_s"] for mine, theirs in rounds)
+    ratio = float(np.median([theirs["cpu_s"] / mine["cpu_s"] for mine, theirs in rounds]))
+    walls = np.median([theirs["wall_s"] / mine["wall_s"] for mine, theirs in rounds])
     equal = sum(a == b for a, b in zip(rounds[0][0]["labels"], rounds[0][1]["labels"], strict=True)) / len(inputs)
-    speed = [len(inputs) / statistics.median(one[place]["cpu_s"] for one in rounds) for place in (0, 1)]
+    speed = [len(inputs) / np.median([one[place]["cpu_s"] for one in rounds]) for place in (0, 1)]
     said = (
         f"{speed[0]:.0f} against {speed[1]:.0f} rows a CPU second; wall time {walls:.2f}x; {asked.rounds} turns, "
         f"{len(inputs)} rows, {THREADS} thread, peer's batch size {best}; equal labels on {equal:.1%}"
