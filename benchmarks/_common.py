@@ -72,6 +72,15 @@ class Figure:
         return f"{self.what:<44} {shown + within:<22} {bar:<10} {verdict:<8} {self.note}"
 
 
+def data_folder(given: Path | None, name: str) -> Path:
+    """The folder of the data set called `name`, which holds `<name>.jsonl`.
+
+    Raises:
+        SystemExit: it is not there; says how to name it.
+    """
+    return data_file(given, f"{name}/{name}.jsonl").parent
+
+
 def data_file(given: Path | None, name: str) -> Path:
     """A file of a data set, such as `banking77/banking77.jsonl`.
 

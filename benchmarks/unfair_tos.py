@@ -48,7 +48,7 @@ def main() -> int:
         "baseline": Baseline(),
         "knn": Knn(),
         "frozen": FrozenEncoder(),
-        "encoder": LoudEncoder(refit=False),
+        "encoder": LoudEncoder(max_epochs=2, refit=False),
     }
     cut = Benchmark(made.task, first, made.test)
     with kept("unfair_tos"):
