@@ -49,6 +49,7 @@ class Layered(Recipe):
 
     name: ClassVar[str] = "layered"
     family: ClassVar[Family] = "layered"
+    version: ClassVar[int] = 2
 
     core: Strategy = field(default_factory=FrozenEncoder)
     prompt: Strategy | None = field(default_factory=FewShot)
@@ -94,7 +95,10 @@ class Layered(Recipe):
             ceiling, pilot = self._pilot(core, core_scale, prompt, second)
         if pilot.scale is None:
             prompt = None  # it would cost a call a row and never answer
-        certificate = self._certify(core, core_scale, prompt, pilot.scale, ceiling, third)
+        # Without a prompt stage rows are accepted in the order of the core's raw confidence, whatever its
+        # calibration, so the rows that it was calibrated on may certify the threshold as well.
+        certifying = rest if self.prompt is None and core_scale.slope > 0 else third
+        certificate = self._certify(core, core_scale, prompt, pilot.scale, ceiling, certifying)
         rule = Rule(core_scale, pilot.scale, certificate)
         notes = {
             "certificate": certificate.to_json(),
