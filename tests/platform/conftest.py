@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
-from tasklift_platform.database import Database
+from tasklift_platform.database import Database, DatabaseOptions
 from tasklift_platform.migrate import upgrade
 from tasklift_platform.scratch import ScratchPostgres, postgres_programs, scratch_postgres
 from tasklift_platform.web.drain import Drain, DrainingServer
@@ -26,17 +26,21 @@ def postgres() -> Iterator[ScratchPostgres]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'platform.db'}"
-    return str(request.getfixturevalue("postgres").new_database())
+        yield f"sqlite:///{tmp_path / 'platform.db'}"
+        return
+    server: ScratchPostgres = request.getfixturevalue("postgres")
+    url = server.new_database()
+    yield url
+    server.recycle(url)
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """A database with the platform's tables."""
-    database = await Database.open(database_url)
+    database = await Database.open(database_url, DatabaseOptions(synchronous="normal"))
     await upgrade(database)
     yield database
     await database.aclose()
