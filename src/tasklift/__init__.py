@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tasklift.economics import Economics as Economics
     from tasklift.economics import Gates as Gates
     from tasklift.errors import TaskliftError as TaskliftError
+    from tasklift.measure.advise import Answers as Answers
+    from tasklift.measure.advise import advise as advise
     from tasklift.measure.decision import Decision as Decision
     from tasklift.measure.decision import decide as decide
     from tasklift.measure.evaluation import Evaluation as Evaluation
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from tasklift.task import Task as Task
 
 _HOME = {
+    "Answers": "tasklift.measure.advise",
     "Baseline": "tasklift.strategies.baseline",
     "Dataset": "tasklift.dataset",
     "Decision": "tasklift.measure.decision",
@@ -55,6 +58,7 @@ _HOME = {
     "Prompt": "tasklift.strategies.prompt",
     "Task": "tasklift.task",
     "TaskliftError": "tasklift.errors",
+    "advise": "tasklift.measure.advise",
     "decide": "tasklift.measure.decision",
     "evaluate": "tasklift.measure.evaluation",
     "read_dataset": "tasklift.data.read",

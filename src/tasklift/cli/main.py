@@ -96,6 +96,23 @@ def decide(
 
 
 @app.command()
+def advise(
+    answers: Annotated[
+        Path | None, typer.Option(help='TOML file: question = true, false or "unknown"; without it, you are asked.')
+    ] = None,
+    answer: Annotated[
+        list[str] | None, typer.Option(help="QUESTION=true, false or unknown; replaces the file's. Repeatable.")
+    ] = None,
+    economics: Annotated[
+        Path | None, typer.Option(help="economics.toml with what is known of volume and money.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prompt, fine-tune or layer, before anything is measured: two answers, and why they differ."""
+    _run("advise:advise", answers=answers, answer=answer or [], economics=economics, as_json=as_json)
+
+
+@app.command()
 def demo(
     model: ModelOption = None,
     light: Annotated[bool, typer.Option("--light", help="Only what runs without torch.")] = False,
