@@ -276,7 +276,7 @@ def _item(p: Mapping[str, Draws]) -> dict[str, Draws]:
 
 
 def _passes(gates: Mapping[str, float], draws: int, rng: np.random.Generator) -> dict[str, Draws]:
-    found = {name: np.ones(draws) for name in OPTIONS}
+    found: dict[str, Draws] = {name: np.ones(draws) for name in OPTIONS}
     for gate, applies in gates.items():
         asked, luck = rng.random(draws) < applies, rng.random(draws)
         for name in OPTIONS:
