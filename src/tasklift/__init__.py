@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tasklift.errors import TaskliftError as TaskliftError
     from tasklift.measure.advise import Answers as Answers
     from tasklift.measure.advise import advise as advise
+    from tasklift.measure.consistency import check_consistency as check_consistency
     from tasklift.measure.decision import Decision as Decision
     from tasklift.measure.decision import decide as decide
     from tasklift.measure.evaluation import Evaluation as Evaluation
@@ -59,6 +60,7 @@ _HOME = {
     "Task": "tasklift.task",
     "TaskliftError": "tasklift.errors",
     "advise": "tasklift.measure.advise",
+    "check_consistency": "tasklift.measure.consistency",
     "decide": "tasklift.measure.decision",
     "evaluate": "tasklift.measure.evaluation",
     "read_dataset": "tasklift.data.read",

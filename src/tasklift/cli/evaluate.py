@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasklift.cache import caching_in
-from tasklift.cli import show
+from tasklift.cli import consistency, show
 from tasklift.data.split import sample
 from tasklift.economics import Economics
 from tasklift.errors import ConfigError
 from tasklift.measure import decision as deciding
+from tasklift.measure.consistency import Consistency
 from tasklift.measure.evaluation import Evaluation, Options
 from tasklift.measure.evaluation import evaluate as run
 from tasklift.measure.stored import load_evaluation, newest_evaluation
@@ -33,9 +34,19 @@ class Asked:
 
 
 def evaluate(
-    task: str | None, folder: Path, strategies: str | None, model: str | None, rows: int | None, as_json: bool
+    task: str | None,
+    folder: Path,
+    strategies: str | None,
+    model: str | None,
+    rows: int | None,
+    tried: tuple[int, str | None] | None,
+    as_json: bool,
 ) -> int:
-    """Compare, print, decide where economics are given."""
+    """Compare, print, decide where economics are given.
+
+    Args:
+        tried: repeats and paraphrasing model of a consistency check; None: no such check.
+    """
     project = Project.open(folder)
     found = project.task(task)
     names = tuple(strategies.split(",")) if strategies else found.compare or project.settings.strategies
@@ -46,12 +57,19 @@ def evaluate(
     decision = deciding.decide(evaluation, economics, found.gates) if economics else None
     if decision:
         decision.save(project.state)
+    consistent: list[Consistency] = []
+    if tried is not None:
+        made = build(asked.strategies, found.strategies, asked.model, asked.embedder)
+        consistent = consistency.try_all(project, found, made, evaluation, consistency.probe_of(*tried))
     if as_json:
-        show.print_json(show.evaluation_json(evaluation, economics, decision))
+        row = show.evaluation_json(evaluation, economics, decision)
+        show.print_json(row | ({"consistency": consistency.as_json(consistent)} if tried else {}))
     else:
         lines = ["", *show.comparison_lines(evaluation)]
         for name in found.slices:
             lines += ["", *show.slice_lines(evaluation, name)]
+        if consistent:
+            lines += ["", *consistency.lines_of(consistent)]
         if decision and economics:
             lines += ["", *show.decision_lines("Decision", decision, economics)]
         print("\n".join([*lines, "", f"stored as evaluation {evaluation.id}"]))

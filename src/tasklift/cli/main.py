@@ -62,6 +62,13 @@ def evaluate(
     ] = None,
     model: ModelOption = None,
     rows: Annotated[int | None, typer.Option(min=1, help="At most this many test rows, stratified by label.")] = None,
+    consistency: Annotated[
+        bool, typer.Option("--consistency", help="Also try repeats and changes that should not change an answer.")
+    ] = False,
+    repeats: Annotated[int, typer.Option(min=2, help="Uncached repeats of every row tried for consistency.")] = 3,
+    paraphrase_model: Annotated[
+        str | None, typer.Option(help="Model that rewords texts for --consistency; local rules without it.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every strategy on the same test rows; print intervals, cost and a decision where economics are given."""
@@ -72,6 +79,7 @@ def evaluate(
         strategies=strategies,
         model=model,
         rows=rows,
+        tried=(repeats, paraphrase_model) if consistency else None,
         as_json=as_json,
     )
 
