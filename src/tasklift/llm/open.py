@@ -11,6 +11,7 @@ from tasklift.cache import open_cache
 from tasklift.llm.cached import CachedModel
 from tasklift.llm.client import OpenAICompatibleModel
 from tasklift.llm.model import Model
+from tasklift.llm.spending import metered
 
 #: Holds the key of any endpoint.
 KEY_VARIABLE = "TASKLIFT_API_KEY"
@@ -33,7 +34,7 @@ def open_model(spec: str | Model) -> Model:
         return spec
     if spec.startswith(("http://", "https://")):
         model = OpenAICompatibleModel.from_url(spec, key_variable=_key_variable(spec))
-        return CachedModel(model, open_cache("responses"))
+        return CachedModel(metered(model), open_cache("responses"))
     return _KeptOpen(_load(spec), open_cache("responses"))
 
 
