@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from tasklift.economics import Economics as Economics
     from tasklift.economics import Gates as Gates
     from tasklift.errors import TaskliftError as TaskliftError
-    from tasklift.measure.decision import Decision as Decision
     from tasklift.measure.decision import decide as decide
     from tasklift.measure.evaluation import Evaluation as Evaluation
     from tasklift.measure.evaluation import evaluate as evaluate
+    from tasklift.measure.record import Decision as Decision
     from tasklift.prediction import Prediction as Prediction
     from tasklift.project import Project as Project
     from tasklift.strategies.baseline import Baseline as Baseline
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Baseline": "tasklift.strategies.baseline",
     "Dataset": "tasklift.dataset",
-    "Decision": "tasklift.measure.decision",
+    "Decision": "tasklift.measure.record",
     "Economics": "tasklift.economics",
     "Encoder": "tasklift.strategies.encoder",
     "Evaluation": "tasklift.measure.evaluation",
