@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from tasklift.measure.advise import Answers as Answers
     from tasklift.measure.advise import advise as advise
     from tasklift.measure.consistency import check_consistency as check_consistency
-    from tasklift.measure.decision import Decision as Decision
     from tasklift.measure.decision import decide as decide
     from tasklift.measure.evaluation import Evaluation as Evaluation
     from tasklift.measure.evaluation import evaluate as evaluate
+    from tasklift.measure.record import Decision as Decision
     from tasklift.prediction import Prediction as Prediction
     from tasklift.project import Project as Project
     from tasklift.strategies.baseline import Baseline as Baseline
@@ -41,7 +41,7 @@ _HOME = {
     "Answers": "tasklift.measure.advise",
     "Baseline": "tasklift.strategies.baseline",
     "Dataset": "tasklift.dataset",
-    "Decision": "tasklift.measure.decision",
+    "Decision": "tasklift.measure.record",
     "Economics": "tasklift.economics",
     "Encoder": "tasklift.strategies.encoder",
     "Evaluation": "tasklift.measure.evaluation",

@@ -87,6 +87,8 @@ class OptionCosts(Schema):
         pilot_usd: what trying it out costs; where it is not given, the whole set-up.
         end_of_life: day on which its vendor shuts it down.
         migration_usd: moving to a successor; without it, an end of life within the horizon rules the option out.
+        data_leaves_machine: for an option that was measured elsewhere, what the gate of that name asks.
+        deterministic: the same.
     """
 
     family: str | None = None
@@ -106,6 +108,8 @@ class OptionCosts(Schema):
     pilot_usd: Amount | None = None
     end_of_life: datetime.date | None = None
     migration_usd: Amount | None = None
+    data_leaves_machine: bool | None = None
+    deterministic: bool | None = None
 
 
 class TokenPrices(Schema):
@@ -124,7 +128,7 @@ class UnitPrices(Schema):
     Attributes:
         label_usd: one label by one annotator.
         annotators: how many label each row.
-        training_usd_per_mtok: hosted training.
+        training_usd_per_mtok: training tokens, where a vendor trains; one's own machine is paid by the hour.
         batch_factor: what a batched token costs of a prompt one's price.
         study_hours: finding out one uncertain amount: a quote, a count.
         tokens: model -> prices, where the table that ships with Tasklift does not know them.
@@ -135,7 +139,7 @@ class UnitPrices(Schema):
     person_hour_usd: Amount = exactly(60)
     cpu_hour_usd: Amount = exactly(0.05)
     gpu_hour_usd: Amount = exactly(2.0)
-    training_usd_per_mtok: Amount = exactly(3.0)
+    training_usd_per_mtok: Amount = exactly(0)
     batch_factor: float = Field(default=0.5, ge=0, le=1)
     study_hours: Amount = exactly(8)
     tokens: dict[str, TokenPrices] = Field(default_factory=dict)

@@ -9,7 +9,8 @@ from pathlib import Path
 from tasklift.cli import show
 from tasklift.cli.evaluate import Asked, compare
 from tasklift.errors import ConfigError
-from tasklift.measure.decision import Decision, decide
+from tasklift.measure.decision import decide
+from tasklift.measure.record import Decision
 from tasklift.project import Project
 
 EXAMPLE = "support_triage"

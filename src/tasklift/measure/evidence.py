@@ -173,8 +173,7 @@ class Evidence:
             metric=evaluation.task.metrics[0],
             task=evaluation.task.name,
             provenance={
-                "evaluation": evaluation.id,
-                "rows": rows.content_hash,
+                "evaluation": evaluation.id,  # itself a hash of task, rows and candidates
                 "task": evaluation.task.content_hash,
                 **{f"candidate {result.name}": result.card.fingerprint for result in results},
             },

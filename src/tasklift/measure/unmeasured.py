@@ -1,6 +1,6 @@
 """The cost of a year where nothing has been measured: ranges that answers to a checklist move, and draws of them.
 
-Every range is a belief with a source, not a measurement. The formula is the one of `measure.yearly`.
+Every range is a belief with a source, not a measurement. The formula is that of `measure.yearly`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from tasklift.economics import Economics, Quantity
-from tasklift.measure.yearly import Draws, draw, draw_share
+from tasklift.measure.quantities import Draws, Sampler
 
 Choice = Literal["prompt", "finetune", "layered"]
 OPTIONS: tuple[Choice, ...] = ("prompt", "finetune", "layered")
@@ -38,9 +38,9 @@ class Belief:
     source: str
     share: bool = False
 
-    def draws(self, size: int, rng: np.random.Generator) -> Draws:
-        """[size] values: logit-normal for a share, else lognormal."""
-        return (draw_share if self.share else draw)(self.quantity, size, rng)
+    def draws(self, name: str, sampler: Sampler) -> Draws:
+        """[sampler.size] values: Beta for a share, else lognormal."""
+        return (sampler.share if self.share else sampler.amount)(name, self.quantity)
 
 
 def _belief(p10: float, p50: float, p90: float, unit: str, source: str = "default") -> Belief:
@@ -209,10 +209,10 @@ def simulate(
         draws: how many.
         seed: of the draws.
     """
-    rng = np.random.default_rng(seed)
-    p = {name: belief.draws(draws, rng) for name, belief in beliefs.items()}
-    p["repeatable"] = rng.beta(*repeatable, draws)
-    passes = _passes(gates, draws, rng)
+    sampler = Sampler(draws, seed)
+    p = {name: belief.draws(name, sampler) for name, belief in beliefs.items()}
+    p["repeatable"] = sampler.rng.beta(*repeatable, draws)
+    passes = _passes(gates, sampler)
     years, volume = p["horizon_months"] / 12, 12 * p["items_per_month"]
     error, people = _errors(p), _people(p)
     setup, upkeep, item = _setup(p), _upkeep(p), _item(p)
@@ -275,11 +275,11 @@ def _item(p: Mapping[str, Draws]) -> dict[str, Draws]:
     return {"prompt": prompt, "finetune": core, "layered": core + (1 - p["repeatable"]) * prompt}
 
 
-def _passes(gates: Mapping[str, float], draws: int, rng: np.random.Generator) -> dict[str, Draws]:
-    found: dict[str, Draws] = {name: np.ones(draws) for name in OPTIONS}
+def _passes(gates: Mapping[str, float], sampler: Sampler) -> dict[str, Draws]:
+    found: dict[str, Draws] = {name: np.ones(sampler.size) for name in OPTIONS}
     for gate, applies in gates.items():
-        asked, luck = rng.random(draws) < applies, rng.random(draws)
+        asked, luck = sampler.strata() < applies, sampler.strata()
         for name in OPTIONS:
-            fine = luck < GATES[gate][name].draws(draws, rng)
+            fine = luck < GATES[gate][name].draws(f"{gate} {name}", sampler)
             found[name] = found[name] * np.where(asked, fine, True)
     return found
