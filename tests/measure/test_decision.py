@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from tasklift.measure.break_even import BreakEven
 from tasklift.measure.decision import Settings, decide
 from tasklift.measure.evaluation import CandidateResult, Evaluation
 from tasklift.measure.metrics import score
-from tasklift.measure.record import Decision
 from tasklift.prediction import Prediction, Usage
 from tasklift.stats.intervals import paired_difference
 from tasklift.strategies.artifact import Card
@@ -288,11 +286,3 @@ def test_every_assumption_says_where_it_comes_from(clear: Evaluation) -> None:
 def test_a_decision_is_valid_for_half_a_year(clear: Evaluation) -> None:
     until = datetime.date.fromisoformat(decide(clear, economics()).valid_until)
     assert datetime.timedelta(days=179) <= until - datetime.date.today() <= datetime.timedelta(days=180)
-
-
-def test_a_decision_is_kept_under_its_id(clear: Evaluation, tmp_path: Path) -> None:
-    decision: Decision = decide(clear, economics())
-    path = decision.save(tmp_path)
-    assert path == tmp_path / "decisions" / f"{decision.id}.json"
-    assert json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(decision.to_json()))
-    assert [other.name for other in path.parent.iterdir()] == [path.name]

@@ -25,7 +25,9 @@ app = typer.Typer(
 data_app = typer.Typer(help="Rows: import and check them.", no_args_is_help=True)
 models_app = typer.Typer(help="Weights of the local models.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+decisions_app = typer.Typer(help="What was decided: list, show, check.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+app.add_typer(decisions_app, name="decisions")
 
 ProjectOption = Annotated[Path, typer.Option("--project", "-p", help="Project folder (with tasklift.toml).")]
 JsonOption = Annotated[
@@ -69,6 +71,9 @@ def evaluate(
     paraphrase_model: Annotated[
         str | None, typer.Option(help="Model that rewords texts for --consistency; local rules without it.")
     ] = None,
+    max_usd: Annotated[
+        float | None, typer.Option(min=0, help="Stop before hosted calls cost more than this; what was paid is kept.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every strategy on the same test rows; print intervals, cost and a decision where economics are given."""
@@ -80,6 +85,7 @@ def evaluate(
         model=model,
         rows=rows,
         tried=(repeats, paraphrase_model) if consistency else None,
+        max_usd=max_usd,
         as_json=as_json,
     )
 
@@ -90,15 +96,61 @@ def decide(
     project: ProjectOption = Path(),
     economics: Annotated[Path | None, typer.Option(help="economics.toml; the task's own without it.")] = None,
     evaluation: Annotated[str | None, typer.Option(help="Evaluation id; the newest of the task without it.")] = None,
+    from_files: Annotated[
+        list[Path] | None,
+        typer.Option("--from", help="Results of another tool: a table, promptfoo, hosted evals. Repeatable."),
+    ] = None,
+    redo: Annotated[str | None, typer.Option(help="Id of a kept decision: decide it again, show what changed.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Decide on a stored evaluation under given economics: no model is called."""
+    """Decide on what was measured under given economics, and keep the record: no model is called."""
     _run(
-        "evaluate:decide",
+        "decide:decide",
         task=task,
         folder=project,
         economics=economics,
         evaluation=evaluation,
+        files=from_files or [],
+        redo=redo,
+        as_json=as_json,
+    )
+
+
+@decisions_app.command("list")
+def decisions_list(project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
+    """Every decision that was kept: current, reopened or replaced."""
+    _run("decisions:list_decisions", folder=project, as_json=as_json)
+
+
+@decisions_app.command("show")
+def decisions_show(
+    identity: Annotated[str, typer.Argument(metavar="ID", help="Id of a decision, or the beginning of it.")],
+    project: ProjectOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """One decision as a page: what was asked, what it rests on, what flips it, what ends it."""
+    _run("decisions:show_decision", identity=identity, folder=project, as_json=as_json)
+
+
+@decisions_app.command("check")
+def decisions_check(
+    identity: Annotated[
+        str | None, typer.Argument(metavar="ID", help="Id of a decision; all current ones without it.")
+    ] = None,
+    project: ProjectOption = Path(),
+    economics: Annotated[Path | None, typer.Option(help="economics.toml with today's own token prices.")] = None,
+    items_per_month: Annotated[float | None, typer.Option(min=0, help="The volume as it is now.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no endpoint for shutdown dates.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold decisions against today's prices, dates and volume; exit code 3 where one no longer holds."""
+    _run(
+        "decisions:check",
+        identity=identity,
+        folder=project,
+        economics=economics,
+        items_per_month=items_per_month,
+        offline=offline,
         as_json=as_json,
     )
 

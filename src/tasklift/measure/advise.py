@@ -19,7 +19,7 @@ from tasklift.measure.unmeasured import GATES, OPTIONS, Belief, Choice, Simulate
 from tasklift.schema import Schema
 
 #: Draws of the attribution, where one choice a question is asked for.
-QUICK = 4_000
+QUICK = 2_000
 #: From this share of votes on, the majority is plain: 5 of 7 either way.
 PLAIN = 5 / 7
 #: Below this probability of being the cheapest, a choice is called unsure.

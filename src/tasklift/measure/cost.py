@@ -108,7 +108,7 @@ def token_cost(total: Usage, items: int, prices: UnitPrices, model: str | None, 
     machine = "measured CPU seconds x cpu_hour_usd"
     if not model:
         return ItemCost(0.0, machine)
-    price = _price_of(model, prices)
+    price = token_price(model, prices)
     if price is None:
         asked = f"no token price is known for {model!r}: set item_usd, or [prices.tokens] of it, in the economics"
         return ItemCost(0.0, f"{machine}; {asked}", model)
@@ -122,7 +122,8 @@ def token_cost(total: Usage, items: int, prices: UnitPrices, model: str | None, 
     return ItemCost(batched * tokens / 1e6 / items, f"measured tokens x {price.snapshot}")
 
 
-def _price_of(model: str, prices: UnitPrices) -> TokenPrice | None:
+def token_price(model: str, prices: UnitPrices) -> TokenPrice | None:
+    """Prices of a model's tokens: the user's own, else those of the table; None where neither knows it."""
     own: TokenPrices | None = prices.tokens.get(model) or prices.tokens.get(model.rpartition("#")[2])
     if own is None:
         return price_of(model)

@@ -1,11 +1,9 @@
-"""A decision: the choice, the figures it rests on, and their form on disk."""
+"""A decision: the choice, the figures it rests on, and their form as JSON."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from tasklift.measure.break_even import BreakEven, Payback
@@ -132,12 +130,3 @@ class Decision:
             "reasons": list(self.reasons),
             "cautions": list(self.cautions),
         }
-
-    def save(self, folder: Path) -> Path:
-        """Write `decisions/<id>.json` below the project's `.tasklift`."""
-        path = folder / "decisions" / f"{self.id}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        temporary.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False), encoding="utf-8")
-        temporary.replace(path)
-        return path

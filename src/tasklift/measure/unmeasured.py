@@ -197,7 +197,7 @@ def simulate(
     beliefs: Mapping[str, Belief],
     gates: Mapping[str, float],
     repeatable: tuple[float, float],
-    draws: int = 20_000,
+    draws: int = 8_000,
     seed: int = 0,
 ) -> Simulated:
     """Monte Carlo of the yearly cost of prompting, fine-tuning and layering.
