@@ -116,6 +116,31 @@ def decide(
     )
 
 
+@app.command()
+def plan(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    budget: Annotated[float | None, typer.Option(min=0, help="What may be spent, in USD.")] = None,
+    strategies: Annotated[
+        str | None, typer.Option(help="Comma-separated names; the task's own list without it.")
+    ] = None,
+    model: ModelOption = None,
+    probe: Annotated[bool, typer.Option(help="Time what is local on a few rows; else its time stays unknown.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Before spending: what the rows can show, what a guarantee needs, what each strategy would cost."""
+    _run(
+        "plan:plan",
+        task=task,
+        folder=project,
+        budget=budget,
+        strategies=strategies,
+        model=model,
+        probe=probe,
+        as_json=as_json,
+    )
+
+
 @decisions_app.command("list")
 def decisions_list(project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
     """Every decision that was kept: current, reopened or replaced."""
