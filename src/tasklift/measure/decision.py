@@ -80,7 +80,7 @@ def decide(
     single = evppi(costs, world.drawn) if settings.parameters and len(allowed) > 1 else {}
     best = _best(world, shown, allowed, everything)
     asked = Question(evidence, world, economics, gates, allowed, hopeful, best)
-    found = measurements(asked, single)
+    found = measurements(asked)
     more = found[0] if found and (best is None or found[0].gain_usd > 0) else None
     verdict: Verdict = "none_passes" if best is None else "measure_first" if more else "choose"
     others = [name for name in allowed if name != best]

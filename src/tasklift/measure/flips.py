@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tasklift.economics import Economics
+from tasklift.measure.information import lines_of
 from tasklift.measure.options import World
 from tasklift.measure.quantities import Draws
 from tasklift.measure.yearly import capacity
@@ -68,25 +69,17 @@ def prompt_needs(
 
 def tornado(world: World, allowed: Sequence[str], best: str) -> list[dict[str, Any]]:
     """For each uncertain parameter: by how much `best` is ahead of the next option (USD a year) where the
-    parameter stands at its P10 and at its P90, and which option leads there. Widest first.
-
-    Expected costs are linear in a parameter whose draws are independent of the others; capacity in steps
-    is read off the regression on volume.
-    """
-    costs = np.stack([world.totals[name] for name in allowed], axis=1)
-    mean, at = costs.mean(axis=0), list(allowed).index(best)
-    rows = []
-    for name, values in world.drawn.items():
-        centred = values - values.mean()
-        if len(allowed) < 2 or not centred.any():
-            continue
-        slope = centred @ costs / (centred @ centred)
-        low, high = np.quantile(values, [0.1, 0.9])
-        ends = [mean + slope * (value - values.mean()) for value in (low, high)]
+    parameter stands at its P10 and at its P90, and which option leads there. Widest first."""
+    if len(allowed) < 2:
+        return []
+    at, rows = list(allowed).index(best), []
+    for line in lines_of(world.drawn, np.stack([world.totals[name] for name in allowed], axis=1)):
+        low, high = np.quantile(line.values, [0.1, 0.9])
+        ends = [line.mean + line.slope * (value - line.values.mean()) for value in (low, high)]
         ahead = [float(np.delete(end, at).min() - end[at]) for end in ends]
         leads = [allowed[int(end.argmin())] for end in ends]
         keys = ("parameter", "p10", "p90", "ahead_at_p10_usd", "ahead_at_p90_usd", "leads_at_p10", "leads_at_p90")
-        rows.append(dict(zip(keys, (name, float(low), float(high), *ahead, *leads), strict=True)))
+        rows.append(dict(zip(keys, (line.name, float(low), float(high), *ahead, *leads), strict=True)))
     return sorted(rows, key=lambda row: -abs(row["ahead_at_p90_usd"] - row["ahead_at_p10_usd"]))
 
 

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, ndtri
+from scipy.special import betaincinv, ndtr, ndtri
 
 from tasklift.economics import Quantity
 
@@ -19,6 +19,8 @@ Draws = NDArray[np.float64]
 #: Standard normal distance between the 10th and the 50th percentile.
 Z90 = float(ndtri(0.9))
 _LEAST = 1e-12
+#: Where an inverse that takes long is computed; between them it is interpolated.
+_NODES = ndtr(np.linspace(-5, 5, 201))
 
 
 class Sampler:
@@ -45,8 +47,11 @@ class Sampler:
         """[size] values of a Beta distribution with about the given percentiles."""
         if quantity.known:
             return np.full(self.size, quantity.p50)
-        a, b = beta_of(quantity.p10, quantity.p50, quantity.p90)
-        return self.keep(name, np.asarray(betaincinv(a, b, self.strata())))
+        return self.beta(name, *beta_of(quantity.p10, quantity.p50, quantity.p90))
+
+    def beta(self, name: str, a: float, b: float) -> Draws:
+        """[size] values of a Beta distribution."""
+        return self.keep(name, np.interp(self.strata(), _NODES, betaincinv(a, b, _NODES)))
 
     def about(self, name: str, mean: float, sd: float, most: float = math.inf) -> Draws:
         """[size] lognormal values of this mean and standard deviation, cut at `most`."""
