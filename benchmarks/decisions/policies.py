@@ -17,7 +17,7 @@ from tasklift.economics import Quantity
 from tasklift.measure.quantities import beta_of, mean_of
 
 #: Draws of the generator's prior by which the informed decider weighs an evaluation.
-LIBRARY = 300_000
+LIBRARY = 200_000
 #: Requests a month above which the guides say "at scale": 1,000 a day.
 AT_SCALE = 30_000
 
