@@ -199,7 +199,7 @@ def answers(truth: Truth, rows: int, rng: np.random.Generator) -> NDArray[np.int
     hardness = rng.standard_normal((rows, 1))
     own = rng.standard_normal((rows, len(truth.error)))
     latent = np.sqrt(truth.hard) * hardness + np.sqrt(1 - truth.hard) * own
-    return (latent > ndtri(truth.error)).astype(np.int8)
+    return np.asarray(latent > ndtri(truth.error), dtype=np.int8)
 
 
 def item_costs(truth: Truth, rows: int, rng: np.random.Generator) -> Array:

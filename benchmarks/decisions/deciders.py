@@ -71,7 +71,7 @@ def option_of(record: Record) -> str:
     if choice in OPTIONS:
         return str(choice)
     shown = {name: one.get("expected_usd_per_year") for name, one in record["options"].items() if name in OPTIONS}
-    return min((n for n, usd in shown.items() if usd is not None), key=lambda n: shown[n])
+    return min((str(name) for name, usd in shown.items() if usd is not None), key=lambda name: float(shown[name]))
 
 
 def write_files(company: Company, folder: Path) -> tuple[Path, Path]:

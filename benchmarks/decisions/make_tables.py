@@ -93,7 +93,7 @@ def _vote(vectors: NDArray[Any], labels: NDArray[np.int64], asked: NDArray[Any],
     weight = np.exp((np.take_along_axis(alike, nearest, axis=1) - 1) / 0.1)
     votes = np.zeros((len(asked), labels.max() + 1))
     np.add.at(votes, (np.arange(len(asked))[:, None], labels[kept][nearest]), weight)
-    return votes.argmax(axis=1)
+    return np.asarray(votes.argmax(axis=1))
 
 
 def _head(vectors: NDArray[Any], labels: NDArray[np.int64], asked: NDArray[Any]) -> NDArray[np.float64]:
