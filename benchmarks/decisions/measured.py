@@ -72,7 +72,7 @@ def _library(at: int) -> Library:
     table = tables()[at]
     mixed = table.mixes(LIBRARY, np.random.default_rng(2)) @ table.cells_by_group()
     right = np.array([[cell >> option & 1 for option in range(3)] for cell in range(8)])
-    return Library(mixed @ (1 - right), np.log(np.maximum(mixed, 1e-9)).astype(np.float32))
+    return Library((mixed @ (1 - right)).astype(np.float32), np.log(np.maximum(mixed, 1e-9)).astype(np.float32))
 
 
 def _company(seed: int, number: int, table: Table) -> Company:

@@ -17,11 +17,12 @@ from tasklift.economics import Quantity
 from tasklift.measure.quantities import beta_of, mean_of
 
 #: Draws of the generator's prior by which the informed decider weighs an evaluation.
-LIBRARY = 200_000
+LIBRARY = 100_000
 #: Requests a month above which the guides say "at scale": 1,000 a day.
 AT_SCALE = 30_000
 
 Policy = Callable[[Company], str]
+Narrow = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def median(value: Any) -> float:
@@ -92,14 +93,14 @@ class Library:
         log_cells: [draws, 8] logarithm of the probability of each pattern.
     """
 
-    error: Array
-    log_cells: np.ndarray[Any, np.dtype[np.float32]]
+    error: Narrow
+    log_cells: Narrow
 
     def error_given(self, counts: Sequence[np.ndarray[Any, np.dtype[np.int64]]]) -> Array:
         """[companies, 3] posterior mean of the error rates given each company's counts of patterns."""
         logs = self.log_cells @ np.stack(counts, axis=1).astype(np.float32)  # [draws, companies]
-        weights = np.exp(logs - logs.max(axis=0))
-        return np.asarray((weights / weights.sum(axis=0)).T @ self.error)
+        weights = np.exp(logs - logs.max(axis=0), out=logs)
+        return np.asarray((weights.T @ self.error) / weights.sum(axis=0)[:, None], dtype=np.float64)
 
 
 @cache
@@ -107,7 +108,9 @@ def library_of(setting: Setting) -> Library:
     """The prior of a setting."""
     rng = np.random.default_rng(1)
     error, hard = error_rates(setting, LIBRARY, rng)
-    return Library(error, np.log(np.maximum(cell_probabilities(error, hard), 1e-30)).astype(np.float32))
+    return Library(
+        error.astype(np.float32), np.log(np.maximum(cell_probabilities(error, hard), 1e-30)).astype(np.float32)
+    )
 
 
 def informed(

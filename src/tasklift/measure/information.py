@@ -25,14 +25,22 @@ class Line:
     Attributes:
         name: of the parameter.
         values: [draws] of it.
+        p10: 10th percentile of the draws.
+        p90: 90th percentile.
         mean: [options] cost at the parameter's mean.
         slope: [options].
     """
 
     name: str
     values: Draws
+    p10: float
+    p90: float
     mean: Draws
     slope: Draws
+
+    def at(self, value: float) -> Draws:
+        """[options] expected cost where the parameter has this value."""
+        return np.asarray(self.mean + self.slope * (value - self.values.mean()))
 
     def worth(self, known: float = 1.0) -> float:
         """What knowing the parameter would save; `known` is the share of its spread that will be known."""
@@ -57,7 +65,13 @@ def lines_of(drawn: Mapping[str, Draws], costs: Draws) -> list[Line]:
     centred = values - values.mean(axis=1, keepdims=True)
     mean = costs.mean(axis=0)
     slopes = centred @ (costs - mean) / (centred**2).sum(axis=1, keepdims=True)
-    return [Line(name, drawn[name], mean, slope) for name, slope in zip(names, slopes, strict=True)]
+    ends = np.partition(values, [int(q * len(costs)) for q in (0.1, 0.9)], axis=1)[
+        :, [len(costs) // 10, 9 * len(costs) // 10]
+    ]
+    return [
+        Line(name, drawn[name], float(low), float(high), mean, slope)
+        for name, (low, high), slope in zip(names, ends, slopes, strict=True)
+    ]
 
 
 def evpi(costs: Draws) -> float:

@@ -18,7 +18,7 @@ from scipy.special import ndtr
 from tasklift.economics import Economics, Gates
 from tasklift.measure.evidence import Evidence
 from tasklift.measure.gates import metric_draws
-from tasklift.measure.information import lines_of
+from tasklift.measure.information import Line
 from tasklift.measure.options import Option, World
 from tasklift.measure.quantities import Draws, mean_of
 
@@ -71,6 +71,7 @@ class Question:
         allowed: options that pass the gates.
         hopeful: options that fail `min_metric` only.
         best: the one that would be chosen today; None: none passes.
+        lines: expected costs of the allowed options by each uncertain parameter.
     """
 
     evidence: Evidence
@@ -80,6 +81,7 @@ class Question:
     allowed: Sequence[str]
     hopeful: Sequence[str]
     best: str | None
+    lines: Sequence[Line]
 
 
 def measurements(question: Question) -> list[Measurement]:
@@ -154,13 +156,12 @@ def _pilots(question: Question) -> list[Measurement]:
 
 def _studies(question: Question) -> list[Measurement]:
     """Find out more about an amount that is uncertain today."""
-    world, prices = question.world, question.economics.prices
+    prices = question.economics.prices
     price = mean_of(prices.study_hours) * mean_of(prices.person_hour_usd)
     known, years = (1 - LEAVES**2) ** 0.5, question.economics.horizon_months / 12
-    lines = lines_of(world.drawn, np.stack([world.totals[name] for name in question.allowed], axis=1))
     return [
         Measurement(f"find out {line.name}", 1, price, line.worth(known) * years, "study", line.name)
-        for line in lines
+        for line in question.lines
         if not line.name.endswith(NOT_STUDIED) and not line.name.startswith("prices.")
     ]
 

@@ -75,17 +75,26 @@ def amount_at(quantity: Quantity, z: Draws) -> Draws:
     """Lognormal values at standard normal distances `z`."""
     if quantity.p50 == 0:  # nothing to multiply: the upper half of a normal
         return np.asarray(quantity.p90 / Z90 * np.maximum(z, 0))
-    low, mid, high = (max(value, _LEAST) for value in (quantity.p10, quantity.p50, quantity.p90))
-    down, up = math.log(mid / low) / Z90, math.log(high / mid) / Z90
-    return np.asarray(mid * np.exp(np.where(z < 0, down, up) * z))
+    down, up = _widths(quantity)
+    return np.asarray(quantity.p50 * np.exp(np.where(z < 0, down, up) * z))
 
 
 def mean_of(quantity: Quantity) -> float:
     """Mean of the lognormal: above its median, wherever it is uncertain."""
     if quantity.known:
         return quantity.p50
-    strata = (np.arange(4096) + 0.5) / 4096
-    return float(amount_at(quantity, ndtri(strata)).mean())
+    if quantity.p50 == 0:
+        return quantity.p90 / Z90 / math.sqrt(2 * math.pi)
+    down, up = _widths(quantity)
+    # E[exp(w z); z above or below 0] of a standard normal is exp(w^2 / 2) * Phi(+-w).
+    below, above = (math.exp(w * w / 2) * float(ndtr(sign * w)) for w, sign in ((down, -1), (up, 1)))
+    return quantity.p50 * (below + above)
+
+
+def _widths(quantity: Quantity) -> tuple[float, float]:
+    """Standard deviations of the logarithm below and above the median, which is not 0."""
+    low, mid, high = (max(value, _LEAST) for value in (quantity.p10, quantity.p50, quantity.p90))
+    return math.log(mid / low) / Z90, math.log(high / mid) / Z90
 
 
 @functools.lru_cache(maxsize=256)
@@ -104,6 +113,8 @@ def beta_of(p10: float, p50: float, p90: float) -> tuple[float, float]:
         miss = _quantiles(at) - wanted
         if (size := float(miss @ miss)) < best_miss:
             best, best_miss = at, size
+        if best_miss < 1e-14:
+            break
         slope = np.stack([(_quantiles(at + step) - wanted - miss) / 1e-4 for step in 1e-4 * np.eye(2)], axis=1)
         at = np.clip(at - np.linalg.lstsq(slope, miss, rcond=None)[0], -5, 20)
     return float(np.exp(best[0])), float(np.exp(best[1]))
