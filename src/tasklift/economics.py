@@ -130,7 +130,7 @@ class UnitPrices(Schema):
         annotators: how many label each row.
         training_usd_per_mtok: training tokens, where a vendor trains; one's own machine is paid by the hour.
         batch_factor: what a batched token costs of a prompt one's price.
-        study_hours: finding out one uncertain amount: a quote, a count.
+        study_hours: finding out more about one uncertain amount: a quote, a count.
         tokens: model -> prices, where the table that ships with Tasklift does not know them.
     """
 

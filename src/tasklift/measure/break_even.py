@@ -106,5 +106,7 @@ def _standing(parts: Parts, items_per_year: Draws) -> Draws:
 
 
 def _quantiles(values: Draws) -> tuple[float, float, float]:
-    low, middle, high = (float(np.quantile(values, q, method="nearest")) for q in (0.05, 0.5, 0.95))
+    # Of draws themselves: between a volume and "never" there is nothing to interpolate.
+    places = [round(q * (len(values) - 1)) for q in (0.05, 0.5, 0.95)]
+    low, middle, high = np.partition(values, places)[places].tolist()
     return low, middle, high

@@ -14,7 +14,7 @@ from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.evidence import Evidence
 from tasklift.measure.flips import FLIPPABLE, flips_of, prompt_needs, tornado
 from tasklift.measure.gates import failed_gates
-from tasklift.measure.information import evpi, evppi
+from tasklift.measure.information import evpi, evppi, lines_of
 from tasklift.measure.next_measurement import Question, measurements
 from tasklift.measure.non_inferiority import non_inferior
 from tasklift.measure.options import HUMAN, NOTHING, Option, World, world_of
@@ -79,8 +79,9 @@ def decide(
     everything = evpi(costs)
     single = evppi(costs, world.drawn) if settings.parameters and len(allowed) > 1 else {}
     best = _best(world, shown, allowed, everything)
-    asked = Question(evidence, world, economics, gates, allowed, hopeful, best)
-    found = measurements(asked, single)
+    lines = lines_of(world.drawn, costs) if allowed else []
+    asked = Question(evidence, world, economics, gates, allowed, hopeful, best, lines)
+    found = measurements(asked)
     more = found[0] if found and (best is None or found[0].gain_usd > 0) else None
     verdict: Verdict = "none_passes" if best is None else "measure_first" if more else "choose"
     others = [name for name in allowed if name != best]
@@ -98,7 +99,7 @@ def decide(
         evppi=single,
         next_measurement=more,
         flips=flips_of(world, allowed, best, economics) if best else {},
-        tornado=tuple(tornado(world, allowed, best)) if best else (),
+        tornado=tuple(tornado(lines, allowed, best)) if best else (),
         prompt_needs=_needs(world, shown, gates.min_metric or 0.0),
         assumptions=_assumptions(world, economics),
         reasons=reasons_of(shown, best, verdict, others, more),
@@ -135,9 +136,9 @@ def _verdict_of(
     total = world.totals[option.name]
     if option.missing_price:
         total = np.full_like(total, np.nan)
-    low, high = np.quantile(total, [0.05, 0.95])
     against = [name for name in (HUMAN, NOTHING) if name in world.totals and name != option.name]
-    saved = {name: world.totals[name] - total for name in against}
+    saved = np.stack([total, *(world.totals[name] - total for name in against)])
+    (low, high), *ends = np.quantile(saved, [0.05, 0.95], axis=1).T
     coverage = 0.0 if option.name == NOTHING else float(1 - option.draws.deferred.mean())
     return OptionVerdict(
         option.family,
@@ -149,10 +150,8 @@ def _verdict_of(
         _accuracy(evidence, world, option),
         coverage,
         {
-            name: dict(
-                zip(("mean", "p5", "p95"), (float(x.mean()), *np.quantile(x, [0.05, 0.95]).tolist()), strict=True)
-            )
-            for name, x in saved.items()
+            name: {"mean": float(mean), "p5": float(end[0]), "p95": float(end[1])}
+            for name, mean, end in zip(against, saved[1:].mean(axis=1), ends, strict=True)
         },
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tasklift.economics import Economics
+from tasklift.measure.information import Line
 from tasklift.measure.options import World
 from tasklift.measure.quantities import Draws
 from tasklift.measure.yearly import capacity
@@ -66,27 +67,23 @@ def prompt_needs(
     return {"candidate": name, "accuracy": max(floor, needed, 0.0)}
 
 
-def tornado(world: World, allowed: Sequence[str], best: str) -> list[dict[str, Any]]:
+def tornado(lines: Sequence[Line], allowed: Sequence[str], best: str) -> list[dict[str, Any]]:
     """For each uncertain parameter: by how much `best` is ahead of the next option (USD a year) where the
     parameter stands at its P10 and at its P90, and which option leads there. Widest first.
 
-    Expected costs are linear in a parameter whose draws are independent of the others; capacity in steps
-    is read off the regression on volume.
+    Args:
+        lines: expected costs of the `allowed` options.
     """
-    costs = np.stack([world.totals[name] for name in allowed], axis=1)
-    mean, at = costs.mean(axis=0), list(allowed).index(best)
-    rows = []
-    for name, values in world.drawn.items():
-        centred = values - values.mean()
-        if len(allowed) < 2 or not centred.any():
-            continue
-        slope = centred @ costs / (centred @ centred)
-        low, high = np.quantile(values, [0.1, 0.9])
-        ends = [mean + slope * (value - values.mean()) for value in (low, high)]
-        ahead = [float(np.delete(end, at).min() - end[at]) for end in ends]
+    if len(allowed) < 2:
+        return []
+    at, rows = list(allowed).index(best), []
+    others = [place for place in range(len(allowed)) if place != at]
+    for line in lines:
+        ends = [line.at(line.p10), line.at(line.p90)]
+        ahead = [float(end[others].min() - end[at]) for end in ends]
         leads = [allowed[int(end.argmin())] for end in ends]
         keys = ("parameter", "p10", "p90", "ahead_at_p10_usd", "ahead_at_p90_usd", "leads_at_p10", "leads_at_p90")
-        rows.append(dict(zip(keys, (name, float(low), float(high), *ahead, *leads), strict=True)))
+        rows.append(dict(zip(keys, (line.name, line.p10, line.p90, *ahead, *leads), strict=True)))
     return sorted(rows, key=lambda row: -abs(row["ahead_at_p90_usd"] - row["ahead_at_p10_usd"]))
 
 
@@ -107,10 +104,11 @@ def _scaled_costs(world: World, allowed: Sequence[str]) -> dict[str, Costs]:
         return lambda f: whole + (f[:, None] - 1) * scaled
 
     def by_volume(factors: Draws) -> Draws:
-        standing = [
-            [capacity(o.draws.steps, f * volume).mean() if o.draws.steps else 0.0 for o in options] for f in factors
-        ]
-        return np.asarray(fixed + np.array(standing) + factors[:, None] * items)
+        costs = fixed + factors[:, None] * items
+        for at, option in enumerate(options):
+            if steps := option.draws.steps:
+                costs[:, at] += [capacity(steps, factor * volume).mean() for factor in factors]
+        return np.asarray(costs)
 
     return {
         "items_per_month": by_volume,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,65 @@ from tasklift.measure.quantities import Draws
 
 #: Name under which the value of knowing all error rates together is told.
 ALL_RATES = "error rates"
+
+
+@dataclass(frozen=True)
+class Line:
+    """Expected cost of each option as a function of one parameter.
+
+    All parameters are drawn independently and the formula is linear in each of them, so the expectation is a
+    line; capacity in steps bends it, and is read off the regression on volume.
+
+    Attributes:
+        name: of the parameter.
+        values: [draws] of it.
+        p10: 10th percentile of the draws.
+        p90: 90th percentile.
+        mean: [options] cost at the parameter's mean.
+        slope: [options].
+    """
+
+    name: str
+    values: Draws
+    p10: float
+    p90: float
+    mean: Draws
+    slope: Draws
+
+    def at(self, value: float) -> Draws:
+        """[options] expected cost where the parameter has this value."""
+        return np.asarray(self.mean + self.slope * (value - self.values.mean()))
+
+    def worth(self, known: float = 1.0) -> float:
+        """What knowing the parameter would save; `known` is the share of its spread that will be known."""
+        about = known * (self.values - self.values.mean())
+        ends = [self.mean + self.slope * about.min(), self.mean + self.slope * about.max()]
+        if ends[0].argmin() == ends[1].argmin() == self.mean.argmin():
+            return 0.0  # lines that do not cross at either end do not cross between
+        return float(self.mean.min() - (self.mean + about[:, None] * self.slope).min(axis=1).mean())
+
+
+def lines_of(drawn: Mapping[str, Draws], costs: Draws) -> list[Line]:
+    """One line a parameter that varies.
+
+    Args:
+        drawn: parameter -> [draws].
+        costs: [draws, options].
+    """
+    names = [name for name, values in drawn.items() if values.min() < values.max()]
+    if not names:
+        return []
+    values = np.stack([drawn[name] for name in names])
+    centred = values - values.mean(axis=1, keepdims=True)
+    mean = costs.mean(axis=0)
+    slopes = centred @ (costs - mean) / (centred**2).sum(axis=1, keepdims=True)
+    ends = np.partition(values, [int(q * len(costs)) for q in (0.1, 0.9)], axis=1)[
+        :, [len(costs) // 10, 9 * len(costs) // 10]
+    ]
+    return [
+        Line(name, drawn[name], float(low), float(high), mean, slope)
+        for name, (low, high), slope in zip(names, ends, slopes, strict=True)
+    ]
 
 
 def evpi(costs: Draws) -> float:

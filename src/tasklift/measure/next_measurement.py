@@ -7,7 +7,7 @@ posterior mean that is to come (Jalal and Alarid-Escudero 2018), and costs are l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,13 +18,17 @@ from scipy.special import ndtr
 from tasklift.economics import Economics, Gates
 from tasklift.measure.evidence import Evidence
 from tasklift.measure.gates import metric_draws
+from tasklift.measure.information import Line
 from tasklift.measure.options import Option, World
 from tasklift.measure.quantities import Draws, mean_of
 
 #: Numbers of further labelled rows that are weighed.
 ROWS = (50, 100, 200, 500, 1000, 2000, 5000)
-#: Parameters that tell of the future: no study finds them out today.
-FUTURE = ("items_per_month", "changes_per_year", "item_value_usd", "prices.")
+#: A study (a quote, a count of the last months) leaves this share of what is not known of an amount, as a
+#: width on the logarithmic scale: no count of the past is the future.
+LEAVES = 1 / 3
+#: Parameters that no study is proposed for: rates are measured by rows, and unit prices matter by what they buy.
+NOT_STUDIED = (".error_rate", ".accuracy")
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Question:
         allowed: options that pass the gates.
         hopeful: options that fail `min_metric` only.
         best: the one that would be chosen today; None: none passes.
+        lines: expected costs of the allowed options by each uncertain parameter.
     """
 
     evidence: Evidence
@@ -76,18 +81,15 @@ class Question:
     allowed: Sequence[str]
     hopeful: Sequence[str]
     best: str | None
+    lines: Sequence[Line]
 
 
-def measurements(question: Question, known: Mapping[str, float]) -> list[Measurement]:
-    """Everything worth considering, the best first.
-
-    Args:
-        known: parameter -> what knowing it would save a year (EVPPI).
-    """
+def measurements(question: Question) -> list[Measurement]:
+    """Everything worth considering, the best first."""
     if question.best is None:
         towards = _towards_the_gate(question)
         return [towards] if towards else []
-    found = [*_labels(question), *_pilots(question), *_studies(question, known)]
+    found = [*_labels(question), *_pilots(question), *_studies(question)]
     return sorted(found, key=lambda one: -one.gain_usd)
 
 
@@ -152,15 +154,15 @@ def _pilots(question: Question) -> list[Measurement]:
     return found
 
 
-def _studies(question: Question, known: Mapping[str, float]) -> list[Measurement]:
-    """Find out an amount that is uncertain today and can be known: a quote, a count."""
+def _studies(question: Question) -> list[Measurement]:
+    """Find out more about an amount that is uncertain today."""
     prices = question.economics.prices
     price = mean_of(prices.study_hours) * mean_of(prices.person_hour_usd)
-    years = question.economics.horizon_months / 12
+    known, years = (1 - LEAVES**2) ** 0.5, question.economics.horizon_months / 12
     return [
-        Measurement(f"find out {name}", 1, price, worth * years, "study", name)
-        for name, worth in known.items()
-        if not name.startswith(FUTURE) and not name.endswith(" rates") and not name.endswith(".error_rate")
+        Measurement(f"find out {line.name}", 1, price, line.worth(known) * years, "study", line.name)
+        for line in question.lines
+        if not line.name.endswith(NOT_STUDIED) and not line.name.startswith("prices.")
     ]
 
 

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, ndtri
+from scipy.special import betaincinv, ndtr, ndtri
 
 from tasklift.economics import Quantity
 
@@ -19,6 +19,8 @@ Draws = NDArray[np.float64]
 #: Standard normal distance between the 10th and the 50th percentile.
 Z90 = float(ndtri(0.9))
 _LEAST = 1e-12
+#: Where an inverse that takes long is computed; between them it is interpolated.
+_NODES = ndtr(np.linspace(-5, 5, 201))
 
 
 class Sampler:
@@ -45,8 +47,11 @@ class Sampler:
         """[size] values of a Beta distribution with about the given percentiles."""
         if quantity.known:
             return np.full(self.size, quantity.p50)
-        a, b = beta_of(quantity.p10, quantity.p50, quantity.p90)
-        return self.keep(name, np.asarray(betaincinv(a, b, self.strata())))
+        return self.beta(name, *beta_of(quantity.p10, quantity.p50, quantity.p90))
+
+    def beta(self, name: str, a: float, b: float) -> Draws:
+        """[size] values of a Beta distribution."""
+        return self.keep(name, np.interp(self.strata(), _NODES, betaincinv(a, b, _NODES)))
 
     def about(self, name: str, mean: float, sd: float, most: float = math.inf) -> Draws:
         """[size] lognormal values of this mean and standard deviation, cut at `most`."""
@@ -70,17 +75,26 @@ def amount_at(quantity: Quantity, z: Draws) -> Draws:
     """Lognormal values at standard normal distances `z`."""
     if quantity.p50 == 0:  # nothing to multiply: the upper half of a normal
         return np.asarray(quantity.p90 / Z90 * np.maximum(z, 0))
-    low, mid, high = (max(value, _LEAST) for value in (quantity.p10, quantity.p50, quantity.p90))
-    down, up = math.log(mid / low) / Z90, math.log(high / mid) / Z90
-    return np.asarray(mid * np.exp(np.where(z < 0, down, up) * z))
+    down, up = _widths(quantity)
+    return np.asarray(quantity.p50 * np.exp(np.where(z < 0, down, up) * z))
 
 
 def mean_of(quantity: Quantity) -> float:
     """Mean of the lognormal: above its median, wherever it is uncertain."""
     if quantity.known:
         return quantity.p50
-    strata = (np.arange(4096) + 0.5) / 4096
-    return float(amount_at(quantity, ndtri(strata)).mean())
+    if quantity.p50 == 0:
+        return quantity.p90 / Z90 / math.sqrt(2 * math.pi)
+    down, up = _widths(quantity)
+    # E[exp(w z); z above or below 0] of a standard normal is exp(w^2 / 2) * Phi(+-w).
+    below, above = (math.exp(w * w / 2) * float(ndtr(sign * w)) for w, sign in ((down, -1), (up, 1)))
+    return quantity.p50 * (below + above)
+
+
+def _widths(quantity: Quantity) -> tuple[float, float]:
+    """Standard deviations of the logarithm below and above the median, which is not 0."""
+    low, mid, high = (max(value, _LEAST) for value in (quantity.p10, quantity.p50, quantity.p90))
+    return math.log(mid / low) / Z90, math.log(high / mid) / Z90
 
 
 @functools.lru_cache(maxsize=256)
@@ -99,6 +113,8 @@ def beta_of(p10: float, p50: float, p90: float) -> tuple[float, float]:
         miss = _quantiles(at) - wanted
         if (size := float(miss @ miss)) < best_miss:
             best, best_miss = at, size
+        if best_miss < 1e-14:
+            break
         slope = np.stack([(_quantiles(at + step) - wanted - miss) / 1e-4 for step in 1e-4 * np.eye(2)], axis=1)
         at = np.clip(at - np.linalg.lstsq(slope, miss, rcond=None)[0], -5, 20)
     return float(np.exp(best[0])), float(np.exp(best[1]))

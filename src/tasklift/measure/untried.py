@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.special import betaincinv
-
 from tasklift.economics import OptionCosts, Quantity
 from tasklift.measure.evidence import CurvePoint
 from tasklift.measure.quantities import Draws, Sampler, beta_of
@@ -43,7 +40,7 @@ class Belief:
 
     def draw(self, name: str, sampler: Sampler) -> Draws:
         """[draws] error rates."""
-        return sampler.keep(name, np.asarray(betaincinv(self.a, self.b, sampler.strata())))
+        return sampler.beta(name, self.a, self.b)
 
 
 def belief_of(name: str, costs: OptionCosts, curve: Sequence[CurvePoint]) -> Belief | None:
