@@ -95,6 +95,7 @@ def check(args: list[str]) -> int:
 def bench(args: list[str]) -> int:
     """Run a benchmark by name, or list them."""
     found = {path.stem: path for path in sorted((ROOT / "benchmarks").glob("[!_]*.py"))}
+    found |= {path.parent.name: path for path in sorted((ROOT / "benchmarks").glob("*/__main__.py"))}
     if not args or args[0] not in found:
         for name, path in found.items():
             doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""

@@ -7,6 +7,7 @@ TaskliftError
 ├── StrategyError             a recipe cannot be fitted or its parameters make no sense
 │   └── ArtifactError         a saved candidate is missing, damaged or of another version
 ├── InUseError                another process is at the same work
+├── BudgetError               a cap in money is reached; what was paid for is kept
 ├── ContractError             a strategy breaks a law that every strategy obeys
 ├── UnsupportedError          valid, but not built yet; the message says what works today
 ├── MissingDependencyError    an optional extra is needed
@@ -53,6 +54,10 @@ class ArtifactError(StrategyError):
 
 class InUseError(TaskliftError):
     """Another process is at the same work; the message names it."""
+
+
+class BudgetError(TaskliftError):
+    """A cap in money is reached; what was paid for is kept, and the message says how to go on."""
 
 
 class ContractError(TaskliftError, AssertionError):

@@ -213,7 +213,8 @@ def test_slices_in_words_are_those_of_the_json(evaluation: Evaluation) -> None:
 
 
 def test_a_decision_in_words_has_the_figures_of_the_json(evaluation: Evaluation) -> None:
-    money = economics(review_usd=0.2, changes_per_year=6, options={"layered": {"setup_usd": 3000}})
+    dear = {"label_usd": 1000}  # so that nothing is worth measuring
+    money = economics(review_usd=0.2, changes_per_year=6, options={"layered": {"setup_usd": 3000}}, prices=dear)
     decision = decide(evaluation, money)
     row = as_json(evaluation, money, decision)
     text = "\n".join(show.decision_lines("Decision", decision, money))

@@ -25,7 +25,9 @@ app = typer.Typer(
 data_app = typer.Typer(help="Rows: import and check them.", no_args_is_help=True)
 models_app = typer.Typer(help="Weights of the local models.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+decisions_app = typer.Typer(help="What was decided: list, show, check.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+app.add_typer(decisions_app, name="decisions")
 evaluations_app = typer.Typer(help="Stored evaluations: list, show, compare, prune.", no_args_is_help=True)
 app.add_typer(evaluations_app, name="evaluations")
 
@@ -64,6 +66,16 @@ def evaluate(
     ] = None,
     model: ModelOption = None,
     rows: Annotated[int | None, typer.Option(min=1, help="At most this many test rows, stratified by label.")] = None,
+    consistency: Annotated[
+        bool, typer.Option("--consistency", help="Also try repeats and changes that should not change an answer.")
+    ] = False,
+    repeats: Annotated[int, typer.Option(min=2, help="Uncached repeats of every row tried for consistency.")] = 3,
+    paraphrase_model: Annotated[
+        str | None, typer.Option(help="Model that rewords texts for --consistency; local rules without it.")
+    ] = None,
+    max_usd: Annotated[
+        float | None, typer.Option(min=0, help="Stop before hosted calls cost more than this; what was paid is kept.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every strategy on the same test rows; print intervals, cost and a decision where economics are given."""
@@ -74,6 +86,8 @@ def evaluate(
         strategies=strategies,
         model=model,
         rows=rows,
+        tried=(repeats, paraphrase_model) if consistency else None,
+        max_usd=max_usd,
         as_json=as_json,
     )
 
@@ -84,15 +98,22 @@ def decide(
     project: ProjectOption = Path(),
     economics: Annotated[Path | None, typer.Option(help="economics.toml; the task's own without it.")] = None,
     evaluation: Annotated[str | None, typer.Option(help="Evaluation id; the newest of the task without it.")] = None,
+    from_files: Annotated[
+        list[Path] | None,
+        typer.Option("--from", help="Results of another tool: a table, promptfoo, hosted evals. Repeatable."),
+    ] = None,
+    redo: Annotated[str | None, typer.Option(help="Id of a kept decision: decide it again, show what changed.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Decide on a stored evaluation under given economics: no model is called."""
+    """Decide on what was measured under given economics, and keep the record: no model is called."""
     _run(
-        "evaluate:decide",
+        "decide:decide",
         task=task,
         folder=project,
         economics=economics,
         evaluation=evaluation,
+        files=from_files or [],
+        redo=redo,
         as_json=as_json,
     )
 
@@ -116,6 +137,31 @@ def report(
         economics=economics,
         examples=examples,
         out=out,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def plan(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    budget: Annotated[float | None, typer.Option(min=0, help="What may be spent, in USD.")] = None,
+    strategies: Annotated[
+        str | None, typer.Option(help="Comma-separated names; the task's own list without it.")
+    ] = None,
+    model: ModelOption = None,
+    probe: Annotated[bool, typer.Option(help="Time what is local on a few rows; else its time stays unknown.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Before spending: what the rows can show, what a guarantee needs, what each strategy would cost."""
+    _run(
+        "plan:plan",
+        task=task,
+        folder=project,
+        budget=budget,
+        strategies=strategies,
+        model=model,
+        probe=probe,
         as_json=as_json,
     )
 
@@ -178,6 +224,62 @@ def evaluations_prune(
         dry_run=dry_run,
         as_json=as_json,
     )
+
+
+@decisions_app.command("list")
+def decisions_list(project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
+    """Every decision that was kept: current, reopened or replaced."""
+    _run("decisions:list_decisions", folder=project, as_json=as_json)
+
+
+@decisions_app.command("show")
+def decisions_show(
+    identity: Annotated[str, typer.Argument(metavar="ID", help="Id of a decision, or the beginning of it.")],
+    project: ProjectOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """One decision as a page: what was asked, what it rests on, what flips it, what ends it."""
+    _run("decisions:show_decision", identity=identity, folder=project, as_json=as_json)
+
+
+@decisions_app.command("check")
+def decisions_check(
+    identity: Annotated[
+        str | None, typer.Argument(metavar="ID", help="Id of a decision; all current ones without it.")
+    ] = None,
+    project: ProjectOption = Path(),
+    economics: Annotated[Path | None, typer.Option(help="economics.toml with today's own token prices.")] = None,
+    items_per_month: Annotated[float | None, typer.Option(min=0, help="The volume as it is now.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no endpoint for shutdown dates.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold decisions against today's prices, dates and volume; exit code 3 where one no longer holds."""
+    _run(
+        "decisions:check",
+        identity=identity,
+        folder=project,
+        economics=economics,
+        items_per_month=items_per_month,
+        offline=offline,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def advise(
+    answers: Annotated[
+        Path | None, typer.Option(help='TOML file: question = true, false or "unknown"; without it, you are asked.')
+    ] = None,
+    answer: Annotated[
+        list[str] | None, typer.Option(help="QUESTION=true, false or unknown; replaces the file's. Repeatable.")
+    ] = None,
+    economics: Annotated[
+        Path | None, typer.Option(help="economics.toml with what is known of volume and money.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prompt, fine-tune or layer, before anything is measured: two answers, and why they differ."""
+    _run("advise:advise", answers=answers, answer=answer or [], economics=economics, as_json=as_json)
 
 
 @app.command()

@@ -283,7 +283,10 @@ def manifest_of(evaluation: Evaluation) -> dict[str, Any]:
             "hash": evaluation.rows.content_hash,
             "lineage": evaluation.rows.lineage,
         },
-        "rows": [{"id": row.id, "output": row.output, "slice": dict(row.slice)} for row in evaluation.rows],
+        "rows": [
+            {"id": row.id, "output": row.output, "slice": dict(row.slice), "group": row.group}
+            for row in evaluation.rows
+        ],
         "overlap": sorted(evaluation.overlap),
         "reference": evaluation.reference,
         "candidates": [_candidate_row(result) for result in evaluation.results],

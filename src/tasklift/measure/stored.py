@@ -46,7 +46,10 @@ def load_evaluation(state: Path, identity: str, reviewer_accuracy: float) -> Eva
     if manifest is None:
         raise DataError(f"{store.folder}: no finished evaluation here; run `tasklift evaluate` again to go on with it")
     task = parse(Task, manifest["task"], str(store.folder / "manifest.json"))
-    examples = tuple(Example(row["id"], {}, row["output"], slice=row.get("slice", {})) for row in manifest["rows"])
+    examples = tuple(
+        Example(row["id"], {}, row["output"], slice=row.get("slice", {}), group=row.get("group"))
+        for row in manifest["rows"]
+    )
     rows = Dataset(examples, name=manifest["dataset"]["name"], origin=manifest["dataset"]["hash"])
     stored = store.predictions()
     results = tuple(

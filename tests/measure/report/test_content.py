@@ -125,13 +125,13 @@ def test_the_verdict_says_what_to_measure_first() -> None:
             "what": "label more test rows",
             "how_many": 350,
             "price_usd": 88,
-            "worth_at_most_usd": 5e4,
+            "worth_usd": 5e4,
         },
     }
     headline, sentence = words.verdict(decision)
     assert headline == "Measure first."
     assert "only 58% of the simulated years (tuned: 42%)" in sentence
-    assert "350 of them cost $88, and certainty is worth up to $50,000." in sentence
+    assert "it costs $88, and is expected to save $50,000." in sentence
 
 
 def test_a_cheaper_baseline_is_part_of_the_verdict() -> None:

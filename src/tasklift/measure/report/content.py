@@ -13,9 +13,9 @@ import numpy as np
 from tasklift.dataset import Dataset
 from tasklift.economics import Economics, UnitPrices
 from tasklift.measure.cost import item_cost, setup_cost
-from tasklift.measure.decision import Decision
 from tasklift.measure.evaluation import CandidateResult, Evaluation, machine
 from tasklift.measure.metrics import right_of
+from tasklift.measure.record import Decision
 from tasklift.measure.report import layers, words
 from tasklift.measure.slices import slices_of
 from tasklift.stats.intervals import Interval, wilson
@@ -59,7 +59,7 @@ def content_of(
         "failures": [_failures(result, evaluation, texts) for result in evaluation.results],
         "measured": _measured(evaluation, decided, texts, commands),
         "economics": _given(economics),
-        "assumptions": _assumptions(economics, decided),
+        "assumptions": _assumptions(decided),
         "examples": texts is not None,
     }
 
@@ -301,17 +301,12 @@ def hash_of(rows: Dataset) -> str:
     return rows.content_hash if any(row.input for row in rows) else rows.origin
 
 
-def _assumptions(economics: Economics | None, decided: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """What the decision rests on beside the measurements: value and source of each shared number."""
-    if economics is None or decided is None:
+def _assumptions(decided: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """What the decision rests on beside the answers: value and source of each number, those of single options last."""
+    if decided is None:
         return []
-    values = economics.model_dump(mode="json")
-    flat = {key: value for key, value in values.items() if key in decided["assumptions"] and key != "prices"}
-    flat |= {f"prices.{key}": value for key, value in values["prices"].items()}
-    return [
-        {"name": key, "value": value, "source": decided["assumptions"].get(key.partition(".")[0], "given")}
-        for key, value in flat.items()
-    ]
+    rows = [{"detail": "", "name": name, **found} for name, found in decided["assumptions"].items()]
+    return sorted(rows, key=lambda row: "." in row["name"] and not row["name"].startswith("prices."))
 
 
 def _given(economics: Economics | None) -> dict[str, Any] | None:

@@ -11,9 +11,13 @@ import numpy as np
 
 from tasklift.economics import Economics
 from tasklift.measure.break_even import BreakEven, break_even_of
-from tasklift.measure.decision import Decision, simulated
+from tasklift.measure.decision import DRAWS
 from tasklift.measure.evaluation import Evaluation
-from tasklift.measure.yearly import Draws, OptionDraws, Parts, Shared, parts_of
+from tasklift.measure.evidence import Evidence
+from tasklift.measure.options import world_of
+from tasklift.measure.quantities import Draws
+from tasklift.measure.record import Decision
+from tasklift.measure.yearly import OptionDraws, Parts, Shared, yearly
 
 #: More would make the page heavy and change no figure that it shows.
 EMBEDDED_DRAWS = 2000
@@ -94,13 +98,13 @@ class Embedded:
     @classmethod
     def of(cls, evaluation: Evaluation, economics: Economics, decision: Decision, seed: int = 0) -> Embedded:
         """The first draws of the simulation that the decision rests on, in float32."""
-        options, world, draws = simulated(evaluation, economics, seed)
-        families = {name: option.family for name, option in options.items()}
+        world = world_of(Evidence.from_evaluation(evaluation), economics, DRAWS, seed)
+        families = {name: option.family for name, option in world.options.items()}
         passed = [name for name, verdict in decision.options.items() if verdict.passes]
         base = {name: getattr(economics, name).p50 for name in ("items_per_month", "error_usd", "changes_per_year")}
         return cls(
             _small(world.shared, SHARED),
-            {name: _small(found, PARTS) for name, found in draws.items()},
+            {name: _small(option.draws, PARTS) for name, option in world.options.items()},
             families,
             tuple(name for name in passed if families.get(name, "baseline") != "baseline"),
             base | {"horizon_months": economics.horizon_months},
@@ -120,7 +124,7 @@ class Embedded:
         if setting.review_share is not None:
             share = np.full(len(shared.items_per_year), setting.review_share)
             options = {name: replace(found, review_share=share) for name, found in options.items()}
-        return shared, {name: parts_of(found, shared) for name, found in options.items()}
+        return shared, {name: yearly(found, shared) for name, found in options.items()}
 
     def results(self, setting: Setting) -> Results:
         """What the page shows at a setting."""

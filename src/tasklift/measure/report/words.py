@@ -141,9 +141,9 @@ def _plainer(options: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
 def _next(more: Mapping[str, Any] | None) -> str:
     if not more:
         return ""
-    price, worth = about_usd(more["price_usd"]), more.get("worth_at_most_usd")
-    gain = f", and certainty is worth up to {about_usd(worth)}" if worth is not None else ""
-    return f"So {more['what']} first: {more['how_many']:,} of them cost {price}{gain}."
+    price, worth = about_usd(more["price_usd"]), more.get("worth_usd")
+    gain = f", and is expected to save {about_usd(worth)}" if worth is not None else ""
+    return f"So {more['what']} first: it costs {price}{gain}."
 
 
 def passing(decision: Mapping[str, Any]) -> list[str]:
