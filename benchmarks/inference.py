@@ -1,6 +1,6 @@
 """The fine-tuned encoder answering a batch, against sentence-transformers `encode` and the same head.
 
-    python3 dev.py bench inference [--data FOLDER] [--rows 1024] [--rounds 7]
+    python3 dev.py bench inference [--data FOLDER] [--rows 512] [--rounds 7]
 
 Both have the same weights, float32, one thread, and the same texts. sentence-transformers stands in an environment
 of its own and gets the batch size that is fastest for it. The two take turns, so that a machine that slows down
@@ -48,7 +48,7 @@ FOLDER = RESULTS / "cache" / "inference"
 def main() -> int:
     """Export, take turns, print."""
     parser = options_of(__doc__)
-    parser.add_argument("--rows", type=int, default=1024, help="texts in the batch (default: 1024)")
+    parser.add_argument("--rows", type=int, default=512, help="texts in the batch (default: 512)")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each (default: 7)")
     asked = parser.parse_args()
     made = banking77(asked.data)
