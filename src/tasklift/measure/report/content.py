@@ -76,7 +76,8 @@ def _verdict(decided: Mapping[str, Any] | None, economics: Economics | None) -> 
             "prompt_needs": "",
         }
     headline, sentence = words.verdict(decided)
-    base = {key: getattr(economics, key).p50 for key in decided["flips"] if hasattr(getattr(economics, key, 0), "p50")}
+    numbers = {key: getattr(economics, key, None) for key in decided["flips"]}
+    base = {key: getattr(value, "p50", value) for key, value in numbers.items() if value is not None}
     return {
         "headline": headline,
         "sentence": sentence,

@@ -170,12 +170,17 @@ def flips(decision: Mapping[str, Any], base: Mapping[str, float]) -> list[str]:
         if value is None:
             lines.append(f"{name}: no value within a factor of 1,000 changes the choice")
             continue
-        now = base.get(key)
-        way = "" if now is None else "falls to " if value < now else "rises to "
         money = unit == "USD"
         there = usd(value) if money else f"{amount(value)} {unit}".strip()
-        here = "" if now is None else f" (assumed: {usd(now) if money else amount(now)})"
-        lines.append(f"{name} {way}{there}{here}")
+        now = base.get(key)
+        if now is None:
+            lines.append(f"{name}: {there}")
+            continue
+        here = usd(now) if money else amount(now)
+        way = "falls" if value < now else "rises"
+        close = there.startswith(here + " ") or there == here  # rounded, there would be no difference to see
+        step = f"by {percent(abs(value / now - 1))}" if close and now else f"to {there}"
+        lines.append(f"{name} {way} {step} (assumed: {here})")
     return lines
 
 
