@@ -11,7 +11,6 @@ import argparse
 import secrets
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,16 +145,16 @@ def measured_bars(seeds: Sequence[int], count: int, decider: str, workers: int) 
     found = tables()
     if not found:
         return []
-    bars = []
+    bars: list[Bar] = []
+    every: list[tuple[str, float]] = []
     for seed in seeds:
         group = measured_companies(count, seed, found)
         cases = run(group, decider, workers, follow=False)
         knowing = informed(group, lambda company: prior_of(company, found))
         bars += regret_bars(f"measured tables, seed {seed}", group, cases, knowing)
-        for table in found:
-            own = [case.regret for case, one in zip(cases, group, strict=True) if one.setting.name == table.name]
-            bars += [replace(mean_bar(f"  {table.name}", own))] if seed == seeds[0] else []
-    return bars
+        every += zip((one.setting.name.partition(":")[0] for one in group), (c.regret for c in cases), strict=True)
+    names = sorted({name for name, _ in every})
+    return bars + [mean_bar(f"regret, {name}", [regret for one, regret in every if one == name]) for name in names]
 
 
 if __name__ == "__main__":
