@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tasklift.cli import show
 from tasklift.cli.evaluate import Asked, compare
+from tasklift.cli.report import page
 from tasklift.errors import ConfigError
 from tasklift.measure.decision import decide
 from tasklift.measure.record import Decision
@@ -55,7 +56,10 @@ def demo(model: str | None, light: bool, rows: int | None, folder: Path | None, 
         economics = project.economics(task, project.folder / "tasks" / EXAMPLE / file)
         decisions[title] = decide(evaluation, economics, task.gates)
         decisions[title].save(state)
+        file_name = f"{title.lower().replace(' ', '-')}.html"
+        page(evaluation, economics, decisions[title], state / "reports" / file_name, [evaluation.made["command"]])
         lines += [*show.decision_lines(title, decisions[title], economics), ""]
+    lines.append(f"each as a page, with the evidence: {state / 'reports'}")
     lines.append(
         f"evaluation {evaluation.id} in {state}; "
         f"{time.perf_counter() - begun:.0f} s, first row after {table.first_row_s or 0:.0f} s"

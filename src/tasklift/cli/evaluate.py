@@ -54,7 +54,8 @@ def evaluate(
             lines += ["", *show.slice_lines(evaluation, name)]
         if decision and economics:
             lines += ["", *show.decision_lines("Decision", decision, economics)]
-        print("\n".join([*lines, "", f"stored as evaluation {evaluation.id}"]))
+        again = shlex.join(["tasklift", "report", found.name, "-p", str(folder)])
+        print("\n".join([*lines, "", f"stored as evaluation {evaluation.id}; as a page: {again}"]))
     return EXIT_GATE_FAILED if decision and decision.verdict == "none_passes" else 0
 
 
