@@ -1,6 +1,7 @@
 """Measure the right/wrong tables: cheap strategies on the test rows of four public data sets.
 
     python benchmarks/decisions/make_tables.py [--data FOLDER] [SET ...]
+    python benchmarks/decisions/make_tables.py --state .tasklift banking77     add what an evaluation measured
 
 No model is asked here: all are stand-ins for what they are called. Two that know 20 rows a label (the vote of
 the nearest ones, which is what a prompt with retrieved examples says where they agree, and a head) stand for
@@ -26,6 +27,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from tasklift.data.embed import open_embedder
+from tasklift.measure.evidence import Evidence
+from tasklift.measure.stored import load_evaluation
 
 FOLDER = Path(__file__).parent / "tables"
 #: Data set -> its file.
@@ -47,7 +50,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("sets", nargs="*", default=list(SETS))
     parser.add_argument("--data", type=Path, default=os.environ.get("TASKLIFT_DATA"))
+    parser.add_argument("--state", type=Path, help="take the candidates of the evaluations kept here")
     asked = parser.parse_args()
+    if asked.state is not None:
+        for name in asked.sets:
+            add_evaluated(FOLDER / f"{name}.csv", asked.state)
+        return
     if asked.data is None:
         raise SystemExit("pass --data FOLDER or set TASKLIFT_DATA to the folder that holds the data sets")
     FOLDER.mkdir(exist_ok=True)
@@ -80,6 +88,28 @@ def measure(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Flags], list[i
     }
     found = {name: said == test_y for name, said in answers.items()}
     return found, [row["line"] for row in test], test_y
+
+
+def add_evaluated(path: Path, state: Path) -> None:
+    """Add to a table what evaluations of all its rows say: tuned and prompted candidates that answer every row.
+
+    Ids of the evaluated rows are `row-<line>`, as the benchmarks name them.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns: dict[str, Flags] = {}
+    for manifest in sorted((state / "evaluations").glob("*/manifest.json")):
+        found = Evidence.from_evaluation(load_evaluation(state, manifest.parent.name, reviewer_accuracy=1.0))
+        place = {identity: at for at, identity in enumerate(found.item_ids)}
+        ids = [f"row-{row['id']}" for row in rows]
+        for option in found.options.values():
+            if option.family in ("prompt", "finetune") and option.answered.all() and set(ids) <= set(place):
+                columns[f"{option.family}:{option.name}"] = option.score[[place[one] for one in ids]] > 0
+    kept = {
+        name: np.array([row[name] == "1" for row in rows]) for name in rows[0] if ":" in name and name not in columns
+    }
+    write(path, kept | columns, [int(row["id"]) for row in rows], np.array([int(row["group"]) for row in rows]))
+    print(path.stem, {name: f"{right.mean():.4f}" for name, right in columns.items()})
 
 
 def write(path: Path, found: Mapping[str, Flags], ids: Sequence[int], labels: NDArray[np.int64]) -> None:
