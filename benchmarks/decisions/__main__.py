@@ -11,7 +11,6 @@ import argparse
 import secrets
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,7 @@ from policies import SIMPLE, informed
 from scoring import Case, calibration_error, of_oracle, regret_of, run
 
 FIXED_SEED = 20261124
+PARTS = ("synthetic", "labels", "measured")
 #: Labels at which the same companies are decided.
 LABELS = (50, 100, 200, 500, 1000)
 
@@ -39,26 +39,39 @@ def main() -> int:
     parser.add_argument("--companies", type=int, default=4000, help="a seed")
     parser.add_argument("--seeds", default=None, help="comma-separated; default: a fixed one and three fresh ones")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     asked = parser.parse_args()
     fresh = [secrets.randbelow(2**31) for _ in range(3)]
     seeds = [int(seed) for seed in asked.seeds.split(",")] if asked.seeds else [FIXED_SEED, *fresh]
+    parts: list[str] = asked.parts.split(",")
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"--parts: there is no {sorted(unknown)[0]}, there are {', '.join(PARTS)}")
+    bars: list[Bar] = []
+    if "synthetic" in parts:
+        bars += synthetic_bars(seeds, asked.companies, asked.decider, asked.workers)
+    if "labels" in parts:
+        bars += label_bars(seeds[0], asked.decider, asked.workers)
+    if "measured" in parts:
+        bars += measured_bars(seeds, asked.companies, asked.decider, asked.workers)
+    return finish(bars, asked.decider, seeds)
+
+
+def synthetic_bars(seeds: Sequence[int], count: int, decider: str, workers: int) -> list[Bar]:
+    """Everything about synthetic companies but their number of labels."""
     bars: list[Bar] = []
     every: list[Case] = []
     for seed in seeds:
-        note(f"seed {seed}: {asked.companies} companies of {len(SETTINGS)} settings")
-        group = companies(asked.companies, seed)
-        cases = run(group, asked.decider, asked.workers)
+        note(f"seed {seed}: {count} companies of {len(SETTINGS)} settings")
+        group = companies(count, seed)
+        cases = run(group, decider, workers)
         bars += regret_bars(f"seed {seed}", group, cases, informed(group))
         every += cases
     bars += held_out_lines(every)
     bars += following_bars(every)
     bars += [Bar("P(best): expected calibration error", calibration_error(every), at_most=0.03)]
     bars += coverage_bars(every)
-    bars += label_bars(seeds[0], asked.decider, asked.workers)
-    bars += measured_bars(seeds, asked.companies, asked.decider, asked.workers)
     seconds = [case.seconds for case in every]
-    bars += [Bar("CPU time a company (ms)", 1000 * float(np.mean(seconds)), at_most=50, unit="")]
-    return finish(bars, asked.decider, seeds)
+    return [*bars, Bar("CPU time a company (ms)", 1000 * float(np.mean(seconds)), at_most=50, unit="")]
 
 
 def regret_bars(title: str, group: Sequence[Company], cases: Sequence[Case], knowing: Sequence[str]) -> list[Bar]:
@@ -146,16 +159,16 @@ def measured_bars(seeds: Sequence[int], count: int, decider: str, workers: int) 
     found = tables()
     if not found:
         return []
-    bars = []
+    bars: list[Bar] = []
+    every: list[tuple[str, float]] = []
     for seed in seeds:
         group = measured_companies(count, seed, found)
         cases = run(group, decider, workers, follow=False)
         knowing = informed(group, lambda company: prior_of(company, found))
         bars += regret_bars(f"measured tables, seed {seed}", group, cases, knowing)
-        for table in found:
-            own = [case.regret for case, one in zip(cases, group, strict=True) if one.setting.name == table.name]
-            bars += [replace(mean_bar(f"  {table.name}", own))] if seed == seeds[0] else []
-    return bars
+        every += zip((one.setting.name.partition(":")[0] for one in group), (c.regret for c in cases), strict=True)
+    names = sorted({name for name, _ in every})
+    return bars + [mean_bar(f"regret, {name}", [regret for one, regret in every if one == name]) for name in names]
 
 
 if __name__ == "__main__":

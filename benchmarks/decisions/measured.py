@@ -76,7 +76,7 @@ def _library(at: int) -> Library:
 
 
 def _company(seed: int, number: int, table: Table) -> Company:
-    setting = replace(SETTINGS[number // 7 % len(SETTINGS)], name=table.name)
+    setting = replace(SETTINGS[number // len(tables()) % len(SETTINGS)], name=table.name)
     made = company(setting, seed, number)
     rng = np.random.default_rng([seed, number, 3])
     mix = table.mixes(1, rng)[0]

@@ -126,12 +126,13 @@ def test_the_verdict_says_what_to_measure_first() -> None:
             "how_many": 350,
             "price_usd": 88,
             "worth_usd": 5e4,
+            "kind": "label",
         },
     }
     headline, sentence = words.verdict(decision)
     assert headline == "Measure first."
     assert "only 58% of the simulated years (tuned: 42%)" in sentence
-    assert "it costs $88, and is expected to save $50,000." in sentence
+    assert "350 of them cost $88, which should save $50,000 over the horizon." in sentence
 
 
 def test_a_cheaper_baseline_is_part_of_the_verdict() -> None:

@@ -11,7 +11,6 @@ import numpy as np
 
 from tasklift.economics import Economics
 from tasklift.measure.break_even import BreakEven, break_even_of
-from tasklift.measure.decision import DRAWS
 from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.evidence import Evidence
 from tasklift.measure.options import world_of
@@ -97,8 +96,8 @@ class Embedded:
 
     @classmethod
     def of(cls, evaluation: Evaluation, economics: Economics, decision: Decision, seed: int = 0) -> Embedded:
-        """The first draws of the simulation that the decision rests on, in float32."""
-        world = world_of(Evidence.from_evaluation(evaluation), economics, DRAWS, seed)
+        """Fewer draws of the simulation that the decision rests on, in float32."""
+        world = world_of(Evidence.from_evaluation(evaluation), economics, EMBEDDED_DRAWS, seed)
         families = {name: option.family for name, option in world.options.items()}
         passed = [name for name, verdict in decision.options.items() if verdict.passes]
         base = {name: getattr(economics, name).p50 for name in ("items_per_month", "error_usd", "changes_per_year")}
@@ -181,8 +180,8 @@ def _small(found: Any, names: tuple[str, ...]) -> Any:
 
 
 def _single(draws: Draws) -> Draws:
-    """The first draws, rounded to float32 and widened again: the numbers that the page has."""
-    return draws[:EMBEDDED_DRAWS].astype(np.float32).astype(np.float64)
+    """Rounded to float32 and widened again: the numbers that the page has."""
+    return draws.astype(np.float32).astype(np.float64)
 
 
 def _packed(draws: Draws) -> float | str:

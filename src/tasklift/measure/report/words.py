@@ -142,8 +142,9 @@ def _next(more: Mapping[str, Any] | None) -> str:
     if not more:
         return ""
     price, worth = about_usd(more["price_usd"]), more.get("worth_usd")
-    gain = f", and is expected to save {about_usd(worth)}" if worth is not None else ""
-    return f"So {more['what']} first: it costs {price}{gain}."
+    gain = f", which should save {about_usd(worth)} over the horizon" if worth is not None else ""
+    many = f"{more['how_many']:,} of them cost" if more["kind"] == "label" else "it costs"
+    return f"So {more['what']} first: {many} {price}{gain}."
 
 
 def passing(decision: Mapping[str, Any]) -> list[str]:
