@@ -6,6 +6,7 @@ TaskliftError
 │   └── LeakageError          rows that a candidate was trained on would be evaluated
 ├── StrategyError             a recipe cannot be fitted or its parameters make no sense
 │   └── ArtifactError         a saved candidate is missing, damaged or of another version
+├── InUseError                another process is at the same work
 ├── BudgetError               a cap in money is reached; what was paid for is kept
 ├── ContractError             a strategy breaks a law that every strategy obeys
 ├── UnsupportedError          valid, but not built yet; the message says what works today
@@ -49,6 +50,10 @@ class StrategyError(TaskliftError):
 
 class ArtifactError(StrategyError):
     """A saved candidate is missing, damaged or of another version."""
+
+
+class InUseError(TaskliftError):
+    """Another process is at the same work; the message names it."""
 
 
 class BudgetError(TaskliftError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tasklift.dataset import Dataset, Example
-from tasklift.errors import AuthenticationError, LeakageError, StrategyError
+from tasklift.errors import AuthenticationError, InUseError, LeakageError, StrategyError
 from tasklift.llm.client import ClientOptions, OpenAICompatibleModel
 from tasklift.llm.fake import Behaviour, FakeEndpoint, ScriptedModel
 from tasklift.measure.evaluation import CandidateResult, Evaluation, Options, evaluate, evaluate_async
@@ -56,6 +57,15 @@ class Saying:
             self.training_ids,
         )
         return SayingCandidate(card, self)
+
+
+class ThreadedSaying(Saying):
+    """Its answers are made in a thread, where another event loop may run."""
+
+    def fit(self, task: Task, train: Dataset) -> SayingCandidate:
+        candidate = super().fit(task, train)
+        self.answer("x")  # the runner fits in a thread
+        return candidate
 
 
 class SayingCandidate:
@@ -201,29 +211,64 @@ def test_a_strategy_that_cannot_be_fitted_says_why(colours: Task, colour_rows: D
 # Going on
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
-def test_a_stopped_evaluation_goes_on_without_asking_finished_rows_again(
-    colours: Task, colour_rows: Dataset, tmp_path: Path, stop: type[BaseException]
+def test_a_failed_evaluation_goes_on_without_asking_finished_rows_again(
+    colours: Task, colour_rows: Dataset, tmp_path: Path
 ) -> None:
     def failing(text: str) -> Prediction:
         if text == texts(colour_rows)[22]:
-            raise stop("the lid was closed")
+            raise RuntimeError("out of memory")
         return RED
 
     first, second, third = Saying(failing), always(RED), always(RED)
-    with pytest.raises(stop):
+    with pytest.raises(RuntimeError):
         evaluate(colours, {"x": first}, NO_TRAIN, colour_rows, Options(tmp_path))
     told = Told()
     found = evaluate(colours, {"x": second}, NO_TRAIN, colour_rows, Options(tmp_path), told)
     assert first.closed == 1
-    finished = [text for text in first.asked if text not in texts(colour_rows)[20:25]]
-    assert finished[:20] == texts(colour_rows)[:20]
-    assert second.asked == [text for text in texts(colour_rows) if text not in finished]
-    assert ("x", "predict", len(finished), 60) in told.stages
+    assert second.asked == texts(colour_rows)[20:]
+    assert ("x", "predict", 20, 60) in told.stages
     assert len(found.result("x").predictions) == 60
     again = evaluate(colours, {"x": third}, NO_TRAIN, colour_rows, Options(tmp_path))
     assert third.asked == []
     assert (again.id, again.result("x").scores) == (found.id, found.result("x").scores)
+
+
+def test_ctrl_c_loses_no_answer(colours: Task, colour_rows: Dataset, tmp_path: Path) -> None:
+    def pressed(text: str) -> Prediction:
+        if text == texts(colour_rows)[22]:
+            signal.raise_signal(signal.SIGINT)
+        return RED
+
+    first, second = Saying(pressed), always(RED)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(colours, {"x": first}, NO_TRAIN, colour_rows, Options(tmp_path))
+    assert first.closed == 1
+    evaluate(colours, {"x": second}, NO_TRAIN, colour_rows, Options(tmp_path))
+    assert [*first.asked, *second.asked] == texts(colour_rows)
+
+
+def test_a_local_candidate_is_asked_a_torn_batch_as_a_whole(
+    colours: Task, colour_rows: Dataset, tmp_path: Path
+) -> None:
+    """What a numeric library answers to a row depends, in its last bits, on the rows beside it."""
+    found = evaluate(colours, {"x": always(RED)}, NO_TRAIN, colour_rows, Options(tmp_path))
+    path = tmp_path / "evaluations" / found.id / "predictions.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join([*lines[:12], *lines[13:]]), encoding="utf-8")
+    second = always(RED)
+    evaluate(colours, {"x": second}, NO_TRAIN, colour_rows, Options(tmp_path))
+    assert second.asked == texts(colour_rows)[10:15]
+
+
+def test_two_may_not_run_the_same_evaluation(colours: Task, colour_rows: Dataset, tmp_path: Path) -> None:
+    def second(text: str) -> Prediction:
+        evaluate(colours, {"x": always(RED)}, NO_TRAIN, colour_rows, Options(tmp_path))
+        return RED
+
+    with pytest.raises(InUseError, match=r"another process \(process \d+\) is running this evaluation; wait for it"):
+        evaluate(colours, {"x": ThreadedSaying(second)}, NO_TRAIN, colour_rows, Options(tmp_path))
+    other = evaluate(colours, {"x": always(RED)}, NO_TRAIN, colour_rows, Options(tmp_path))
+    assert len(other.result("x").predictions) == 60
 
 
 def test_what_others_finished_is_kept_when_one_candidate_fails(

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from tasklift.errors import DataError
-from tasklift.stats.intervals import paired_difference, wilson
+from tasklift.stats.intervals import paired_difference, unpaired_difference, wilson
 
 Z = 1.959963984540054
 
@@ -89,3 +89,16 @@ def test_paired_difference_covers_the_truth_as_often_as_it_says() -> None:
 def test_paired_difference_refuses_counts_that_do_not_fit(a: int, b: int, n: int) -> None:
     with pytest.raises(DataError, match=f"do not fit n={n}"):
         paired_difference(a, b, n)
+
+
+@pytest.mark.parametrize(("a", "n_a", "b", "n_b"), [(56, 70, 48, 80), (9, 10, 3, 10), (10, 10, 0, 20), (0, 5, 0, 7)])
+def test_the_difference_of_two_samples_agrees_with_statsmodels(a: int, n_a: int, b: int, n_b: int) -> None:
+    low, high = confint_proportions_2indep(a, n_a, b, n_b, method="newcomb", compare="diff")
+    found = unpaired_difference(a, n_a, b, n_b)
+    assert (found.value, found.low, found.high) == pytest.approx((a / n_a - b / n_b, low, high), abs=1e-9)
+
+
+def test_the_difference_of_two_samples_gives_the_published_example() -> None:
+    """Newcombe 1998 (Statistics in Medicine 17:873-890), table II, column (a), method 10."""
+    found = unpaired_difference(56, 70, 48, 80)
+    assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -81,7 +82,8 @@ def evaluate(
             lines += ["", *show.decision_lines("Decision", decision, economics)]
         if meter:
             lines += ["", f"spent {meter.spent_usd:.4f} of {max_usd:g} USD on {meter.calls} calls"]
-        print("\n".join([*lines, "", f"stored as evaluation {evaluation.id}"]))
+        again = shlex.join(["tasklift", "report", found.name, "-p", str(folder)])
+        print("\n".join([*lines, "", f"stored as evaluation {evaluation.id}; as a page: {again}"]))
     return EXIT_GATE_FAILED if decision and decision.verdict == "none_passes" else 0
 
 

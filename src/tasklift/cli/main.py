@@ -28,6 +28,8 @@ app.add_typer(data_app, name="data")
 decisions_app = typer.Typer(help="What was decided: list, show, check.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(decisions_app, name="decisions")
+evaluations_app = typer.Typer(help="Stored evaluations: list, show, compare, prune.", no_args_is_help=True)
+app.add_typer(evaluations_app, name="evaluations")
 
 ProjectOption = Annotated[Path, typer.Option("--project", "-p", help="Project folder (with tasklift.toml).")]
 JsonOption = Annotated[
@@ -117,6 +119,29 @@ def decide(
 
 
 @app.command()
+def report(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    evaluation: Annotated[str | None, typer.Option(help="Evaluation id; the newest of the task without it.")] = None,
+    economics: Annotated[Path | None, typer.Option(help="economics.toml; the task's own without it.")] = None,
+    examples: Annotated[bool, typer.Option("--examples", help="Show some texts of wrong answers.")] = False,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("report.html"),
+    as_json: JsonOption = False,
+) -> None:
+    """Write a stored evaluation as one self-contained page, verdict first: no model is called."""
+    _run(
+        "report:report",
+        task=task,
+        folder=project,
+        evaluation=evaluation,
+        economics=economics,
+        examples=examples,
+        out=out,
+        as_json=as_json,
+    )
+
+
+@app.command()
 def plan(
     task: TaskArgument = None,
     project: ProjectOption = Path(),
@@ -160,6 +185,66 @@ def dimensions(
         evaluation=evaluation,
         measure=measure,
         max_usd=max_usd,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def score(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    evaluation: Annotated[str | None, typer.Option(help="Evaluation id; the newest of the task without it.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a stored evaluation again: no model is called, nothing is fitted."""
+    _run("evaluations:score", task=task, folder=project, evaluation=evaluation, as_json=as_json)
+
+
+@evaluations_app.command("list")
+def evaluations_list(task: TaskArgument = None, project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
+    """Every stored evaluation, newest first: is it finished, how large is it, does a decision refer to it."""
+    _run("evaluations:list_evaluations", task=task, folder=project, as_json=as_json)
+
+
+@evaluations_app.command("show")
+def evaluations_show(
+    evaluation: Annotated[str, typer.Argument(help="Evaluation id.")],
+    project: ProjectOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """How one evaluation was made: command, date, machine, rows, candidates with what they took."""
+    _run("evaluations:show_evaluation", evaluation=evaluation, folder=project, as_json=as_json)
+
+
+@evaluations_app.command("compare")
+def evaluations_compare(
+    before: Annotated[str, typer.Argument(help="Evaluation id.")],
+    after: Annotated[str, typer.Argument(help="Evaluation id.")],
+    project: ProjectOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """How each candidate changed between two evaluations: paired where the rows are the same, else it says so."""
+    _run("evaluations:compare", before=before, after=after, folder=project, as_json=as_json)
+
+
+@evaluations_app.command("prune")
+def evaluations_prune(
+    project: ProjectOption = Path(),
+    keep: Annotated[int | None, typer.Option(min=0, help="Keep so many finished ones of each task.")] = None,
+    unfinished_days: Annotated[
+        float, typer.Option(min=0, help="Remove unfinished ones that nobody touched for so many days.")
+    ] = 7.0,
+    artifacts: Annotated[bool, typer.Option("--artifacts", help="Also fitted candidates of no evaluation.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also what a decision refers to.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Free space: old and unfinished evaluations, and fitted candidates that none of them names."""
+    _run(
+        "evaluations:prune",
+        folder=project,
+        rules={"keep": keep, "unfinished_days": unfinished_days, "artifacts": artifacts, "force": force},
+        dry_run=dry_run,
         as_json=as_json,
     )
 

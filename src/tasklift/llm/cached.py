@@ -7,8 +7,17 @@ import json
 from dataclasses import asdict, dataclass, replace
 
 from tasklift.cache import ContentCache
+from tasklift.errors import TaskliftError
 from tasklift.llm.model import Model, Reply, Request
 from tasklift.prediction import Usage
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Replies that came in one turn of the event loop: written in one transaction."""
+
+    rows: dict[str, bytes]
+    written: asyncio.Future[None]
 
 
 @dataclass(slots=True)
@@ -35,6 +44,7 @@ class CachedModel:
         self.deterministic = model.deterministic
         self._cache = cache
         self._under_way: dict[tuple[asyncio.AbstractEventLoop, str], _Shared] = {}
+        self._batches: dict[asyncio.AbstractEventLoop, _Batch] = {}
 
     def __repr__(self) -> str:
         return f"CachedModel({self.inner!r})"
@@ -71,8 +81,24 @@ class CachedModel:
 
     async def _call(self, request: Request, key: str) -> Reply:
         reply = await self.inner.complete(request)
-        self._cache.put(key, _packed(reply))
+        loop = asyncio.get_running_loop()
+        batch = self._batches.get(loop)
+        if batch is None:
+            batch = self._batches[loop] = _Batch({}, loop.create_future())
+            loop.call_soon(self._write, loop)
+        batch.rows[key] = _packed(reply)
+        await asyncio.shield(batch.written)  # nobody gets a reply that a crash could lose
         return reply
+
+    def _write(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch = self._batches.pop(loop)
+        try:
+            self._cache.put_many(batch.rows)
+        except TaskliftError as error:
+            batch.written.set_exception(error)
+            batch.written.exception()  # where every caller has given up, nobody else asks for it
+        else:
+            batch.written.set_result(None)
 
 
 def _packed(reply: Reply) -> bytes:

@@ -56,7 +56,7 @@ class ClientOptions:
     backoff_s: float = 0.5
     max_backoff_s: float = 30.0
     max_retry_after_s: float = 60.0
-    max_concurrency: int = 32
+    max_concurrency: int = 64
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
     use_response_format: bool = True

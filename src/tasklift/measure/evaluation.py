@@ -6,30 +6,21 @@ import asyncio
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
-from tasklift.cache import computing_afresh
 from tasklift.dataset import Dataset, overlapping_texts, refuse_leakage
-from tasklift.errors import AuthenticationError, ModelTimeoutError, RateLimitError, ServerError
+from tasklift.measure.asking import Asking
 from tasklift.measure.metrics import Comparison, Scores, compare, right_of, score
 from tasklift.measure.store import EvaluationFolder
 from tasklift.prediction import Prediction
 from tasklift.strategies.artifact import Card, fingerprint_of
 from tasklift.strategies.fitting import fit_or_load
-from tasklift.strategy import Candidate, Context, Strategy
+from tasklift.strategy import Candidate, Strategy
 from tasklift.task import Task
-
-#: Single requests by which the latency of a candidate that works in batches is measured.
-LATENCY_ROWS = 20
-#: After this many failed rows in a row for want of a key, the others are not tried.
-HOPELESS_ROWS = 3
-#: Kinds of failure that are asked again when an evaluation goes on.
-PASSING_FAILURES = frozenset(
-    error.kind for error in (AuthenticationError, RateLimitError, ModelTimeoutError, ServerError)
-)
 
 
 class Progress(Protocol):
@@ -131,35 +122,51 @@ async def evaluate_async(
         LeakageError: a row to be evaluated was trained on.
         StrategyError: a strategy cannot be fitted to these rows.
         AuthenticationError: an endpoint refuses the key.
+        InUseError: another process is running this same evaluation.
+        DataError: the disk refused; what was stored stays, and the same call goes on.
     """
     options, progress = options or Options(), progress or Silent()
     refuse_leakage(train.keys, rows, "this evaluation")
     prints = {name: strategy.fingerprint(task, train) for name, strategy in strategies.items()}
     identity = fingerprint_of(task.content_hash, rows.content_hash, prints, options.seed)[:16]
     store = EvaluationFolder(options.folder / "evaluations" / identity) if options.folder else None
-    run = _Run(
-        task,
-        train,
-        rows,
-        options,
-        progress,
-        store,
-        asyncio.Lock(),
-        store.predictions() if store else {},
-        store.manifest() if store else None,
-    )
-    try:
-        async with asyncio.TaskGroup() as group:
-            jobs = [group.create_task(run.candidate(name, strategy)) for name, strategy in strategies.items()]
-    except BaseExceptionGroup as failed:
-        raise _first(failed) from failed
-    finally:
+    with store.held() if store else nullcontext():
         if store:
-            store.close()
-    evaluation = assemble(identity, task, train, rows, [job.result() for job in jobs], options)
-    if store:
-        store.write_manifest(manifest_of(evaluation))
+            store.begin(_begun(task, rows, prints, options))
+        run = _Run(
+            task,
+            train,
+            rows,
+            options,
+            progress,
+            store,
+            asyncio.Lock(),
+            store.predictions() if store else {},
+            store.manifest() if store else None,
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                jobs = [group.create_task(run.candidate(name, strategy)) for name, strategy in strategies.items()]
+        except BaseExceptionGroup as failed:
+            raise _first(failed) from failed
+        finally:
+            if store:
+                store.close()
+        evaluation = assemble(identity, task, train, rows, [job.result() for job in jobs], options)
+        if store:
+            store.write_manifest(manifest_of(evaluation))
     return evaluation
+
+
+def _begun(task: Task, rows: Dataset, prints: Mapping[str, str], options: Options) -> dict[str, Any]:
+    """What a list of evaluations shows of one that is not finished."""
+    return {
+        "task": {"name": task.name},
+        "rows": len(rows),
+        "candidates": [{"name": name, "fingerprint": fingerprint} for name, fingerprint in prints.items()],
+        "command": options.command,
+        "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
 
 
 def evaluate(
@@ -189,6 +196,7 @@ def assemble(
         "command": options.command,
         "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "machine": machine(),
+        "versions": versions(),
         "seed": options.seed,
     }
     overlap = overlapping_texts(train, rows)
@@ -226,10 +234,19 @@ class _Run:
         return await self._measured(name, candidate)
 
     async def _measured(self, name: str, candidate: Candidate) -> CandidateResult:
+        asking = Asking(
+            name,
+            candidate,
+            self.rows,
+            self.options.concurrency,
+            self.options.seed,
+            self.store,
+            lambda done: self.progress.stage(name, "predict", done, len(self.rows)),
+        )
         try:
             refuse_leakage(candidate.training_ids, self.rows, name)
-            predictions = await self._predictions(name, candidate)
-            latencies = await self._latencies(candidate, predictions)
+            predictions = await asking.predictions(self.stored.get(candidate.fingerprint, {}))
+            latencies = await asking.latencies(predictions, self._latencies_before(candidate))
         finally:
             await candidate.aclose()
         scores = score(predictions, self.rows.outputs, latencies, self.options.reviewer_accuracy)
@@ -239,51 +256,11 @@ class _Run:
         self.progress.finished(result)
         return result
 
-    async def _predictions(self, name: str, candidate: Candidate) -> list[Prediction]:
-        """All rows in order: stored ones are taken (not those that failed in passing), missing ones asked in
-        chunks, a bounded number at once."""
-        stored = self.stored.get(candidate.fingerprint, {})
-        have = {row_id: answer for row_id, answer in stored.items() if not _passing(answer)}
-        told: list[Prediction] = []  # by this run, in the order of the answers
-        missing = [row for row in self.rows if row.id not in have]
-        size = candidate.traits.batch_size
-        chunks = [missing[i : i + size] for i in range(0, len(missing), size)]
-        gate = asyncio.Semaphore(self.options.concurrency if candidate.traits.remote else 1)
-        context = Context(seed=self.options.seed, all_stages=True)
-        self.progress.stage(name, "predict", len(have), len(self.rows))
-
-        async def ask(chunk: list[Any]) -> None:
-            async with gate:
-                answers = await candidate.predict([row.input for row in chunk], context)
-            have.update(zip((row.id for row in chunk), answers, strict=True))
-            told.extend(answers)
-            _refuse_hopeless(name, told)
-            if self.store:
-                self.store.append(candidate.fingerprint, [row.id for row in chunk], answers)
-            self.progress.stage(name, "predict", len(have), len(self.rows))
-
-        async with asyncio.TaskGroup() as group:
-            for chunk in chunks:
-                group.create_task(ask(chunk))
-        return [have[row.id] for row in self.rows]
-
-    async def _latencies(self, candidate: Candidate, predictions: Sequence[Prediction]) -> list[float]:
-        """Seconds of single requests: of the rows themselves where each was one request, else of a few
-        rows asked one by one (or as measured in the stored evaluation)."""
-        if candidate.family == "human":
-            return []
-        if candidate.traits.remote or any(p.usage.calls for p in predictions):
-            return [p.latency_s for p in predictions if not p.deferred and p.error is None]
+    def _latencies_before(self, candidate: Candidate) -> list[float] | None:
         for old in (self.before or {}).get("candidates", []):
             if old["fingerprint"] == candidate.fingerprint:
                 return list(old["latencies_s"])
-        seconds = []
-        for row in self.rows.examples[:LATENCY_ROWS]:
-            begin = time.perf_counter()
-            with computing_afresh():
-                await candidate.predict([row.input], Context(seed=self.options.seed))
-            seconds.append(time.perf_counter() - begin)
-        return seconds
+        return None
 
 
 class Silent:
@@ -323,6 +300,15 @@ def machine() -> str:
     return f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, tasklift {import_version}"
 
 
+def versions() -> dict[str, str]:
+    """Versions of the libraries that figures may depend on, of those that are installed."""
+    found = {}
+    for name in ("numpy", "scipy", "scikit-learn", "torch", "transformers", "wordllama"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
 def _candidate_row(result: CandidateResult) -> dict[str, Any]:
     card = result.card
     setup = {name: getattr(card.setup, name) for name in card.setup.__dataclass_fields__}
@@ -334,6 +320,8 @@ def _candidate_row(result: CandidateResult) -> dict[str, Any]:
         "parameters": dict(card.parameters),
         "setup": setup,
         "notes": dict(card.notes),
+        # What re-scores its stages; settings of others may hold texts.
+        "settings": dict(card.settings) if card.family == "layered" else {},
         "traits": dict(result.traits),
         "latencies_s": [round(seconds, 6) for seconds in result.latencies_s],
     }
@@ -365,21 +353,6 @@ def _traits(candidate: Candidate) -> dict[str, Any]:
         "remote": traits.remote,
         "data_leaves_machine": traits.data_leaves_machine,
     }
-
-
-def _passing(prediction: Prediction) -> bool:
-    """It failed for a reason that may be gone by now, a missing key or an outage: worth asking again."""
-    return prediction.error is not None and prediction.error.kind in PASSING_FAILURES
-
-
-def _refuse_hopeless(name: str, told: Sequence[Prediction]) -> None:
-    refused = [
-        p.error.message
-        for p in told[-HOPELESS_ROWS:]
-        if p.error is not None and p.error.kind == AuthenticationError.kind
-    ]
-    if len(refused) == HOPELESS_ROWS:
-        raise AuthenticationError(f"{name}: {refused[0]}")
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

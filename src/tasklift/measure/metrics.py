@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasklift.prediction import Prediction, Usage
-from tasklift.stats.calibration import brier, expected_calibration_error
 from tasklift.stats.comparison import holm, mcnemar_midp
+from tasklift.stats.confidence import brier, expected_calibration_error
 from tasklift.stats.intervals import Interval, paired_difference, wilson
 
 #: Resamples of the bootstrap for figures that are no plain share.

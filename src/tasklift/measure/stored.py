@@ -18,7 +18,7 @@ from tasklift.strategy import Resources
 from tasklift.task import Task
 
 #: Keys of a manifest that describe how the evaluation was made.
-MADE = ("command", "at", "machine", "seed")
+MADE = ("command", "at", "machine", "versions", "seed")
 
 
 def newest_evaluation(state: Path, task: str) -> str:
@@ -85,6 +85,7 @@ def _result(
         setup=Resources(**{field.name: row["setup"][field.name] for field in dataclasses.fields(Resources)}),
         training_ids=frozenset(),
         notes=row["notes"],
+        settings=row.get("settings", {}),
     )
     latencies = tuple(row["latencies_s"])
     scores = score(predictions, rows.outputs, latencies, reviewer_accuracy)

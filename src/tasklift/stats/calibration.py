@@ -9,32 +9,11 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit, softmax
 
-from tasklift.errors import DataError
+from tasklift.stats.confidence import brier, expected_calibration_error
+
+__all__ = ["Platt", "brier", "expected_calibration_error", "fit_platt", "fit_temperature"]
 
 Array = NDArray[np.float64]
-
-
-def expected_calibration_error(confidence: Array, right: Array, bins: int = 15) -> float:
-    """ECE with equal-width bins (Guo et al. 2017, equation 3).
-
-    Args:
-        confidence: [n] in 0..1.
-        right: [n] 0 or 1.
-    """
-    if len(confidence) == 0:
-        raise DataError("expected_calibration_error: no rows")
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        abs(confidence[place == b].mean() - right[place == b].mean()) * np.mean(place == b) for b in np.unique(place)
-    ]
-    return float(np.sum(gaps))
-
-
-def brier(confidence: Array, right: Array) -> float:
-    """Mean squared distance of the confidence in the answer from whether it was right. 0 is best."""
-    if len(confidence) == 0:
-        raise DataError("brier: no rows")
-    return float(np.mean((confidence - right) ** 2))
 
 
 def fit_temperature(logits: Array, truth: NDArray[np.int64]) -> float:

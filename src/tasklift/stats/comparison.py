@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import binom
 
 from tasklift.errors import DataError
+from tasklift.stats import binomial
 
 
 def mcnemar_midp(only_a: int, only_b: int) -> float:
@@ -28,7 +28,7 @@ def mcnemar_midp(only_a: int, only_b: int) -> float:
     if n == 0:
         return 1.0
     smaller = min(only_a, only_b)
-    return float(min(1.0, 2 * binom.cdf(smaller, n, 0.5) - binom.pmf(smaller, n, 0.5)))
+    return float(min(1.0, 2 * binomial.cdf(smaller, n, 0.5) - binomial.pmf(smaller, n, 0.5)))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -106,15 +106,15 @@ def mcnemar_power(n: int, difference: float, discordant: float = 0.1, alpha: flo
     if n <= 0 or abs(difference) > discordant:
         raise DataError(f"mcnemar_power: n={n}, difference={difference} do not fit discordant={discordant}")
     rows = np.arange(n + 1)
-    chance = binom.pmf(rows, n, discordant)
+    chance = binomial.pmf(rows, n, discordant)
     rows, chance = rows[chance > 1e-15], chance[chance > 1e-15]
     # The largest smaller count whose mid-p is at most alpha lies within one of the quantile.
-    guesses = binom.ppf(alpha / 2, rows, 0.5)[:, None] + np.array([-1, 0, 1])
+    guesses = binomial.ppf(alpha / 2, rows, 0.5)[:, None] + np.array([-1, 0, 1])
     total = rows[:, None]
-    passes = 2 * binom.cdf(guesses, total, 0.5) - binom.pmf(guesses, total, 0.5) <= alpha
+    passes = 2 * binomial.cdf(guesses, total, 0.5) - binomial.pmf(guesses, total, 0.5) <= alpha
     critical = np.where(passes & (guesses >= 0) & (2 * guesses < total), guesses, -1).max(axis=1)
     share = (discordant + abs(difference)) / (2 * discordant)
-    shown = binom.cdf(critical, rows, share) + binom.cdf(critical, rows, 1 - share)
+    shown = binomial.cdf(critical, rows, share) + binomial.cdf(critical, rows, 1 - share)
     return float(np.sum(chance * shown))
 
 

@@ -41,6 +41,20 @@ def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
     return Interval(share, min(max(float(low), 0.0), share), max(min(float(high), 1.0), share))
 
 
+def unpaired_difference(a: float, n_a: int, b: float, n_b: int, confidence: float = 0.95) -> Interval:
+    """Interval of the difference of two independent shares, a of n_a minus b of n_b (Newcombe 1998, method 10:
+    Wilson's intervals joined).
+
+    Raises:
+        DataError: the counts make no shares.
+    """
+    one, other = wilson(a, n_a, confidence), wilson(b, n_b, confidence)
+    value = one.value - other.value
+    down = np.hypot(one.value - one.low, other.high - other.value)
+    up = np.hypot(one.high - one.value, other.value - other.low)
+    return Interval(value, float(value - down), float(value + up))
+
+
 def paired_difference(only_a: int, only_b: int, n: int, confidence: float = 0.95) -> Interval:
     """Interval of P(a right) - P(b right) on the same rows (Bonett and Price 2012, adjusted Wald).
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from tasklift.errors import DataError
+from tasklift.stats import binomial
 
 #: Share of delta that waits at twice the start of the walk.
 RESERVE = 0.2
@@ -124,7 +124,7 @@ def walk(steps: Sequence[Step], n: int, alpha: float, delta: float, reserve: flo
     if np.any(np.diff(accepted) < 0):
         raise DataError("learn_then_test: steps must go from strict to loose, each accepting at least as many rows")
     start = smallest_start(alpha, delta)
-    p_values = binom.cdf(errors, accepted, alpha)
+    p_values = binomial.cdf(errors, accepted, alpha)
     granted = np.zeros(len(steps))
     for share, rows in ((1 - reserve, start), (reserve, 2 * start)):
         place = int(np.searchsorted(accepted, rows))
@@ -158,6 +158,6 @@ def _missing(steps: Sequence[Step], n: int, start: int, alpha: float, delta: flo
     if rate >= alpha:
         return -1
     accepted = start
-    while binom.cdf(math.ceil(rate * accepted), accepted, alpha) > delta:
+    while binomial.cdf(math.ceil(rate * accepted), accepted, alpha) > delta:
         accepted += max(accepted // 8, 1)
     return max(math.ceil(accepted / share) - n, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasklift.data.embed import open_embedder
+from tasklift.data.embed import Vectors, open_embedder
 from tasklift.data.embed_minilm import bucketed, has_bfloat16, load_backbone, mean_pooled, padded, token_ids
 from tasklift.dataset import Dataset
 from tasklift.stats.calibration import fit_temperature
 from tasklift.strategies.artifact import Arrays, Card, read_arrays
+from tasklift.strategies.checkpoint import Checkpoint
 from tasklift.strategies.classifier import (
     ClassifierCandidate,
     Probabilities,
@@ -26,6 +27,7 @@ from tasklift.strategies.classifier import (
 )
 from tasklift.strategies.frozen import Head, choose_head, fit_head
 from tasklift.strategies.recipe import Recipe, require, require_rows
+from tasklift.strategies.training import Progress
 from tasklift.strategy import Family, Resources
 from tasklift.task import Task
 from tasklift.weights import locate_minilm
@@ -57,7 +59,7 @@ class Encoder(Recipe):
     name: ClassVar[str] = "encoder"
     family: ClassVar[Family] = "finetune"
 
-    max_epochs: int = 4
+    max_epochs: int = 3
     learning_rate: float = 1e-4
     batch_size: int = 32
     half: bool = True
@@ -86,6 +88,19 @@ class Encoder(Recipe):
         return EncoderCandidate(self.card(task, train, setup, notes=notes), net, temperature)
 
     def _fit(self, task: Task, train: Dataset, report: Report) -> tuple[Net, float, dict[str, Any], int]:
+        progress = Progress(Checkpoint(self.fingerprint(task, train)))
+        chosen = progress.chosen
+        net: Net | None = None
+        if chosen is None:
+            net, chosen = self._choose(task, train, progress, report)
+        if self.refit or net is None:
+            progress.begin_refit(chosen)
+            net = self._refit(task, train, chosen, progress, report)
+        names = ("epochs", "validation_accuracy", "validation_history", "temperature", "c")
+        return net, chosen["temperature"], {name: chosen[name] for name in names}, chosen["tokens"]
+
+    def _choose(self, task: Task, train: Dataset, progress: Progress, report: Report) -> tuple[Net, dict[str, Any]]:
+        """The net of the best epoch on validation, and what was chosen there."""
         labels = list(task.labels)
         fitting, validation = validation_cut(train, self.seed)
         texts, truth = texts_of(fitting, task.input_fields), label_indices(fitting, labels)
@@ -95,37 +110,42 @@ class Encoder(Recipe):
             (embed(texts), truth), (embed(held_out), held_truth), STRENGTHS, len(labels)
         )
         net = Net.start(fit_head(embed(texts), truth, strength, len(labels)))
-        history, best = [accuracy], (accuracy, 0, net.state())
         rows = net.tokenise(texts)
-        for epoch in self._epochs(net, rows, truth, self.max_epochs):
+        progress.seen(0, accuracy, net)
+        for epoch in self._epochs(net, rows, truth, self.max_epochs, progress):
             accuracy = float(np.mean(net.logits(held_out).argmax(1) == held_truth))
-            history.append(accuracy)
             report(f"epoch {epoch}: validation {accuracy:.3f}")
-            if accuracy > best[0]:
-                best = (accuracy, epoch, net.state())
-        net.restore(best[2])
-        temperature = fit_temperature(net.logits(held_out), held_truth)
-        tokens = self.max_epochs * sum(map(len, rows))
-        if self.refit:
-            texts, truth = texts_of(train, task.input_fields), label_indices(train, labels)
-            net = Net.start(fit_head(embed(texts), truth, strength, len(labels)))
-            rows = net.tokenise(texts)
-            for epoch in self._epochs(net, rows, truth, best[1]):
-                report(f"refit on all rows, epoch {epoch}")
-            tokens += best[1] * sum(map(len, rows))
-        notes = {"epochs": best[1], "validation_accuracy": best[0], "validation_history": history}
-        return net, temperature, notes | {"temperature": temperature, "c": strength}, tokens
+            progress.seen(epoch, accuracy, net)
+        accuracy, epochs, best = progress.best
+        net.restore(best)
+        chosen = {"epochs": epochs, "validation_accuracy": accuracy, "validation_history": progress.history}
+        chosen |= {"temperature": fit_temperature(net.logits(held_out), held_truth), "c": strength}
+        # Training on all rows for the chosen number of epochs is counted here too.
+        refit = epochs * sum(map(len, net.tokenise(texts_of(train, task.input_fields)))) if self.refit else 0
+        return net, chosen | {"tokens": self.max_epochs * sum(map(len, rows)) + refit}
 
-    def _epochs(self, net: Net, rows: list[list[int]], truth: NDArray[np.int64], epochs: int) -> Iterator[int]:
+    def _refit(self, task: Task, train: Dataset, chosen: Mapping[str, Any], progress: Progress, report: Report) -> Net:
+        """Trained on all rows, as long as was best on validation."""
+        labels = list(task.labels)
+        texts, truth = texts_of(train, task.input_fields), label_indices(train, labels)
+        net = Net.start(fit_head(open_embedder("minilm").encode(texts), truth, chosen["c"], len(labels)))
+        for epoch in self._epochs(net, net.tokenise(texts), truth, chosen["epochs"], progress):
+            report(f"refit on all rows, epoch {epoch}")
+        return net
+
+    def _epochs(
+        self, net: Net, rows: list[list[int]], truth: NDArray[np.int64], epochs: int, progress: Progress
+    ) -> Iterator[int]:
         """Train, yielding after each epoch. The schedule always spans `max_epochs`, so that stopping
-        after e epochs on all rows repeats what validation saw."""
+        after e epochs on all rows repeats what validation saw. Epochs that a stopped fit had done are not
+        done again."""
         torch.manual_seed(self.seed)
         order = np.random.default_rng(self.seed)
         steps = math.ceil(len(rows) / self.batch_size)
-        optimizer = torch.optim.AdamW(net.parameter_groups(self.learning_rate), weight_decay=0.01)
+        optimizer = torch.optim.AdamW(net.parameter_groups(self.learning_rate), weight_decay=0.01, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps * self.max_epochs))
         half = self.half and has_bfloat16()
-        for epoch in range(1, epochs + 1):
+        for epoch in range(progress.restore(net, optimizer, schedule, order) + 1, epochs + 1):
             net.train()
             for batch in _shuffled_buckets([len(row) for row in rows], self.batch_size, order):
                 with torch.autocast("cpu", torch.bfloat16, enabled=half):
@@ -137,6 +157,8 @@ class Encoder(Recipe):
                 schedule.step()
             net.eval()
             yield epoch
+            if epoch < epochs:
+                progress.keep(epoch, net, optimizer, schedule, order)
 
     @staticmethod
     def load(folder: Path, card: Card) -> EncoderCandidate:
@@ -169,25 +191,33 @@ class Net(torch.nn.Module):
         """[n] texts -> [n] lists of token ids."""
         return token_ids(self._tokenizer, texts)
 
+    def pooled(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Token ids -> unit vectors [n, dimensions]."""
+        ids, mask = padded(rows, self._tokenizer.pad_token_id)
+        return torch.nn.functional.normalize(mean_pooled(self.backbone, ids, mask).float(), dim=1)
+
     def forward(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Token ids -> logits [n, labels]."""
-        ids, mask = padded(rows, self._tokenizer.pad_token_id)
-        pooled = torch.nn.functional.normalize(mean_pooled(self.backbone, ids, mask).float(), dim=1)
-        logits: torch.Tensor = self.head(pooled)
+        logits: torch.Tensor = self.head(self.pooled(rows))
         return logits
 
     def loss(self, rows: Sequence[Sequence[int]], truth: NDArray[np.int64]) -> torch.Tensor:
         """Mean cross-entropy of a batch."""
         return torch.nn.functional.cross_entropy(self(rows), torch.from_numpy(truth))
 
-    def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """[n] texts -> [n, labels], without gradients, in length-bucketed batches."""
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """[n] texts -> [n, dimensions], unit length, without gradients, in length-bucketed batches."""
         rows = self.tokenise(texts)
-        out = np.zeros((len(rows), self.head.out_features))
+        out = np.zeros((len(rows), self.head.in_features), dtype=np.float32)
         with torch.inference_mode():
             for batch in bucketed([len(row) for row in rows]):
-                out[batch] = self([rows[i] for i in batch]).double().numpy()
+                out[batch] = self.pooled([rows[i] for i in batch]).numpy()
         return out
+
+    def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """[n] texts -> [n, labels], without gradients."""
+        with torch.inference_mode():
+            return np.asarray(self.head(torch.from_numpy(self.vectors(texts))).double().numpy())
 
     def parameter_groups(self, rate: float) -> list[dict[str, Any]]:
         """The head starts near its optimum but on a larger scale: it may move ten times as fast."""
@@ -217,6 +247,16 @@ class EncoderCandidate(ClassifierCandidate):
         """[n] texts -> [n, labels]."""
         logits = torch.from_numpy(self._net.logits(texts)) / self._temperature
         return torch.softmax(logits, dim=1).numpy()
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """[n] texts -> [n, dimensions]: where the tuned encoder puts them, unit length."""
+        return self._net.vectors(texts)
+
+    def logits(self, vectors: Vectors) -> NDArray[np.float64]:
+        """[n, dimensions] of `vectors` -> [n, labels], before the temperature."""
+        head = self._net.head
+        with torch.inference_mode():
+            return np.asarray(head(torch.from_numpy(vectors)).double().numpy())
 
     def arrays(self) -> Arrays:
         """All weights: the folder needs no other model to answer."""

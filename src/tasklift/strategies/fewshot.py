@@ -91,12 +91,14 @@ class FewShot(Recipe):
         card = self.card(task, train, Resources(labels=len(train), cpu_s=done.cpu_s), notes=notes)
         return FewShotCandidate(card, open_model(self.model), Store(texts, truth, done.value))
 
+    def reload(self, folder: Path, card: Card) -> FewShotCandidate:
+        """A saved candidate, asking this recipe's model."""
+        return FewShotCandidate(card, open_model(self.model), read_store(folder, card))
+
     @staticmethod
     def load(folder: Path, card: Card) -> FewShotCandidate:
         """A saved candidate; the model is opened by its name."""
-        stored = read_arrays(folder)
-        store = Store(list(card.settings["texts"]), stored["truth"], stored["vectors"])
-        return FewShotCandidate(card, open_model(str(card.parameters["model"])), store)
+        return FewShotCandidate(card, open_model(str(card.parameters["model"])), read_store(folder, card))
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,16 @@ class Store:
     texts: Sequence[str]
     truth: NDArray[np.int64]
     vectors: Vectors
+
+
+def read_store(folder: Path, card: Card) -> Store:
+    """The rows of a saved candidate.
+
+    Raises:
+        ArtifactError: damaged.
+    """
+    stored = read_arrays(folder)
+    return Store(list(card.settings["texts"]), stored["truth"], stored["vectors"])
 
 
 class FewShotCandidate(PromptedCandidate):

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tasklift import registry
 from tasklift.data.split import sample, split_dataset
 from tasklift.dataset import Dataset
 from tasklift.prediction import DECIMALS, Prediction, Usage
@@ -20,6 +19,7 @@ from tasklift.stats.intervals import wilson
 from tasklift.stats.learn_then_test import Certificate, Step, learn_then_test, walk
 from tasklift.strategies.artifact import Card, read_card, write_artifact
 from tasklift.strategies.fewshot import FewShot
+from tasklift.strategies.fitting import fit_nested, load_candidate
 from tasklift.strategies.frozen import FrozenEncoder
 from tasklift.strategies.recipe import Recipe, require, require_rows
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Strategy, Traits
@@ -49,6 +49,7 @@ class Layered(Recipe):
 
     name: ClassVar[str] = "layered"
     family: ClassVar[Family] = "layered"
+    version: ClassVar[int] = 2
 
     core: Strategy = field(default_factory=FrozenEncoder)
     prompt: Strategy | None = field(default_factory=FewShot)
@@ -86,15 +87,18 @@ class Layered(Recipe):
         second, third = split_dataset(
             rest, self.folds[1] / (self.folds[1] + self.folds[2]), by="label", seed=self.seed + 1
         )
-        core = self.core.fit(task, first)
-        prompt = self.prompt.fit(task, first) if self.prompt else None
+        core = fit_nested(self.core, task, first)
+        prompt = fit_nested(self.prompt, task, first) if self.prompt else None
         core_scale, pilot = calibrate(core, second), _Pilot(None, "no prompt stage was asked for")
         ceiling = 1.0
         if prompt is not None:
             ceiling, pilot = self._pilot(core, core_scale, prompt, second)
         if pilot.scale is None:
             prompt = None  # it would cost a call a row and never answer
-        certificate = self._certify(core, core_scale, prompt, pilot.scale, ceiling, third)
+        # Without a prompt stage rows are accepted in the order of the core's raw confidence, whatever its
+        # calibration, so the rows that it was calibrated on may certify the threshold as well.
+        certifying = rest if self.prompt is None and core_scale.slope > 0 else third
+        certificate = self._certify(core, core_scale, prompt, pilot.scale, ceiling, certifying)
         rule = Rule(core_scale, pilot.scale, certificate)
         notes = {
             "certificate": certificate.to_json(),
@@ -157,11 +161,17 @@ class Layered(Recipe):
             steps.append(Step(float(threshold), int(by_core.sum() + by_prompt.sum()), int(errors)))
         return walk(steps, len(fold), self.alpha, self.delta)
 
+    def reload(self, folder: Path, card: Card) -> LayeredCandidate:
+        """A saved candidate, its stages read by those of this recipe."""
+        core = _reloaded(self.core, folder / "core")
+        prompt = _reloaded(self.prompt, folder / "prompt") if (folder / "prompt").exists() else None
+        return LayeredCandidate(card, core, prompt, Rule.from_json(card.settings))
+
     @staticmethod
     def load(folder: Path, card: Card) -> LayeredCandidate:
         """A saved candidate with its stages."""
-        core = _load_part(folder / "core")
-        prompt = _load_part(folder / "prompt") if (folder / "prompt").exists() else None
+        core = load_candidate(folder / "core")
+        prompt = load_candidate(folder / "prompt") if (folder / "prompt").exists() else None
         return LayeredCandidate(card, core, prompt, Rule.from_json(card.settings))
 
 
@@ -233,17 +243,17 @@ class LayeredCandidate(Candidate):
 
     def _unsure(self, core: Prediction) -> bool:
         threshold = self.rule.certificate.threshold
-        return threshold is None or self._sure(core, self.rule.core) < threshold
+        return threshold is None or sure_of(core, self.rule.core) < threshold
 
     def _decide(self, core: Prediction, prompt: Prediction | None) -> Prediction:
         children = (core,) if prompt is None else (core, prompt)
         if core.error is not None and core.error.kind == "empty_input":
             return replace(core, children=children)
-        sure = self._sure(core, self.rule.core)
+        sure = sure_of(core, self.rule.core)
         if not self._unsure(core):
             return self._answered("core", core, sure, children)
         if prompt is not None and self.rule.prompt is not None:
-            threshold, second = self.rule.certificate.threshold, self._sure(prompt, self.rule.prompt)
+            threshold, second = self.rule.certificate.threshold, sure_of(prompt, self.rule.prompt)
             if threshold is not None and second >= threshold:
                 return self._answered("prompt", prompt, second, children)
         used = Prediction(deferred=True, confidence=sure, children=children, notes={"stage": "human"})
@@ -255,12 +265,6 @@ class LayeredCandidate(Candidate):
         answer = Prediction(by.output, by.scores, sure, children=children, notes={"stage": stage})
         return answer.with_timing(*_spent(asked))
 
-    @staticmethod
-    def _sure(prediction: Prediction, scale: Platt) -> float:
-        if prediction.error is not None or prediction.confidence is None:
-            return 0.0
-        return round(float(scale(np.array([prediction.confidence]))[0]), DECIMALS)
-
     def save(self, folder: Path) -> None:
         """Write the card and both stages."""
         parts = {"core": self.core} | ({"prompt": self.prompt} if self.prompt else {})
@@ -271,6 +275,13 @@ class LayeredCandidate(Candidate):
         await self.core.aclose()
         if self.prompt is not None:
             await self.prompt.aclose()
+
+
+def sure_of(prediction: Prediction, scale: Platt) -> float:
+    """Probability of being right that the rule compares with its threshold; 0 for a failed answer."""
+    if prediction.error is not None or prediction.confidence is None:
+        return 0.0
+    return round(float(scale(np.array([prediction.confidence]))[0]), DECIMALS)
 
 
 def _spent(stages: Sequence[Prediction]) -> tuple[Usage, float]:
@@ -316,7 +327,5 @@ def _note(candidate: Candidate, name: str) -> Any:
     return candidate.notes.get(name)
 
 
-def _load_part(folder: Path) -> Candidate:
-    card = read_card(folder)
-    candidate: Candidate = registry.load("strategy", card.strategy).load(folder, card)
-    return candidate
+def _reloaded(stage: Strategy | None, folder: Path) -> Candidate:
+    return stage.reload(folder, read_card(folder)) if isinstance(stage, Recipe) else load_candidate(folder)

@@ -82,6 +82,10 @@ class Prompt(Recipe):
         card = self.card(task, train, Resources())
         return PromptCandidate(card, open_model(self.model))
 
+    def reload(self, folder: Path, card: Card) -> PromptCandidate:
+        """A saved candidate, asking this recipe's model."""
+        return PromptCandidate(card, open_model(self.model))
+
     @staticmethod
     def load(folder: Path, card: Card) -> PromptCandidate:
         """A saved candidate; the model is opened by its name."""
@@ -113,7 +117,10 @@ class PromptedCandidate(Candidate):
 
     async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
         """One prediction an input, asked concurrently; the model bounds how many at once."""
-        answers = await asyncio.gather(*(self._safely(value, ctx) for value in inputs))
+        if len(inputs) == 1:  # the usual case of a hosted model: no task of its own
+            answers = [await self._safely(inputs[0], ctx)]
+        else:
+            answers = await asyncio.gather(*(self._safely(value, ctx) for value in inputs))
         return [self._told_if_cut(value, found) for value, found in zip(inputs, answers, strict=True)]
 
     def _told_if_cut(self, value: Input, found: Prediction) -> Prediction:

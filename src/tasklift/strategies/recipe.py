@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from tasklift.dataset import Dataset
 from tasklift.errors import StrategyError
 from tasklift.strategies.artifact import Card, fingerprint_of
-from tasklift.strategy import Family, Resources
+from tasklift.strategy import Candidate, Family, Resources
 from tasklift.task import Task
 
 
@@ -36,6 +37,12 @@ class Recipe:
         """Hash of everything that decides the candidate's answers."""
         rows = train.content_hash if self.needs_rows else ""
         return fingerprint_of(self.name, self.version, self.parameters(), task.content_hash, rows, self.base())
+
+    def reload(self, folder: Path, card: Card) -> Candidate:
+        """A candidate that an equal recipe saved. Where a card can only name what this recipe holds (a model
+        that was passed as an object), this takes the recipe's own."""
+        load: Callable[[Path, Card], Candidate] = type(self).load  # type: ignore[attr-defined]
+        return load(folder, card)
 
     def card(self, task: Task, train: Dataset, setup: Resources, **rest: Mapping[str, Any]) -> Card:
         """The card of a candidate that this recipe made from these rows."""

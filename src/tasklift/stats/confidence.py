@@ -1,0 +1,33 @@
+"""Are confidences true? Figures that need no optimiser, so that scoring loads none."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasklift.errors import DataError
+
+Array = NDArray[np.float64]
+
+
+def expected_calibration_error(confidence: Array, right: Array, bins: int = 15) -> float:
+    """ECE with equal-width bins (Guo et al. 2017, equation 3).
+
+    Args:
+        confidence: [n] in 0..1.
+        right: [n] 0 or 1.
+    """
+    if len(confidence) == 0:
+        raise DataError("expected_calibration_error: no rows")
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [
+        abs(confidence[place == b].mean() - right[place == b].mean()) * np.mean(place == b) for b in np.unique(place)
+    ]
+    return float(np.sum(gaps))
+
+
+def brier(confidence: Array, right: Array) -> float:
+    """Mean squared distance of the confidence in the answer from whether it was right. 0 is best."""
+    if len(confidence) == 0:
+        raise DataError("brier: no rows")
+    return float(np.mean((confidence - right) ** 2))

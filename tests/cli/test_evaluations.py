@@ -1,0 +1,114 @@
+"""`tasklift score` and `tasklift evaluations`, as typed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasklift.cli.main import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Type a command: exit code, standard output, standard error."""
+
+    def typed(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tasklift", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code
+        return code if isinstance(code, int) else 0, *capsys.readouterr()
+
+    return typed
+
+
+@pytest.fixture
+def project(run: Run, tmp_path: Path) -> Path:
+    """Two evaluations: the second with fewer candidates."""
+    folder = tmp_path / "shop"
+    run("init", folder)
+    assert run("evaluate", "-p", folder, "--strategies", "majority,baseline,human")[0] == 0
+    assert run("evaluate", "-p", folder, "--strategies", "majority,human")[0] == 0
+    return folder
+
+
+def ids(run: Run, project: Path) -> list[str]:
+    found = json.loads(run("evaluations", "list", "-p", project, "--json")[1])
+    return [one["id"] for one in found["evaluations"]]
+
+
+def test_scoring_again_gives_what_the_evaluation_gave(run: Run, project: Path) -> None:
+    newest, first = ids(run, project)
+    fresh = json.loads(run("evaluate", "-p", project, "--strategies", "majority,baseline,human", "--json")[1])
+    code, out, err = run("score", "-p", project, "--evaluation", first, "--json")
+    again = json.loads(out)
+    assert (code, err, again["evaluation"]) == (0, "", first)
+    assert [(c["name"], c["metrics"], c["ece"], c["usage"]) for c in again["candidates"]] == [
+        (c["name"], c["metrics"], c["ece"], c["usage"]) for c in fresh["candidates"]
+    ]
+    assert "evaluation" in run("score", "triage", "-p", project)[1]
+    assert run("score", "-p", project, "--evaluation", "nothing")[0] == 2
+    assert newest != first
+
+
+def test_a_list_says_what_is_stored(run: Run, project: Path) -> None:
+    code, out, _ = run("evaluations", "list", "-p", project)
+    assert code == 0
+    assert len(out.splitlines()) == 2
+    assert "finished" in out
+    assert "decided 1x" in out
+    assert run("evaluations", "list", "triage", "-p", project)[1] == out
+
+
+def test_show_tells_how_it_was_made(run: Run, project: Path) -> None:
+    newest, first = ids(run, project)
+    code, out, _ = run("evaluations", "show", first, "-p", project)
+    assert code == 0
+    for word in ("command: tasklift evaluate", "baseline (baseline): ", "kept", "lineage"):
+        assert word in out
+    assert json.loads(run("evaluations", "show", newest, "-p", project, "--json")[1])["state"] == "finished"
+    code, _, err = run("evaluations", "show", "nothing", "-p", project)
+    assert code == 2
+    assert f"no evaluation is called 'nothing'; the newest: {newest}, {first}" in err
+
+
+def test_two_are_compared(run: Run, project: Path) -> None:
+    newest, first = ids(run, project)
+    code, out, _ = run("evaluations", "compare", first, newest, "-p", project)
+    assert code == 0
+    assert "paired: the same rows" in out
+    assert "only in the first: baseline" in out
+    found = json.loads(run("evaluations", "compare", first, newest, "-p", project, "--json")[1])
+    assert found["candidates"]["majority"]["difference"]["value"] == 0
+
+
+def test_an_unfinished_one_has_no_figures_yet(run: Run, project: Path) -> None:
+    newest, first = ids(run, project)
+    (project / ".tasklift" / "evaluations" / newest / "manifest.json").unlink()
+    code, _, err = run("evaluations", "compare", first, newest, "-p", project)
+    assert code == 2
+    assert f"evaluation {newest} is unfinished: it has no figures yet" in err
+    assert json.loads(run("evaluations", "show", newest, "-p", project, "--json")[1])["state"] == "unfinished"
+
+
+def test_pruning_says_what_would_go_and_then_removes_it(run: Run, project: Path) -> None:
+    newest, first = ids(run, project)
+    command = ("evaluations", "prune", "-p", project, "--keep", 1, "--artifacts", "--unfinished-days", 3)
+    code, out, _ = run(*command)
+    assert code == 0
+    assert f"kept evaluations/{first}: decision" in out
+    assert "nothing to remove" in out
+    code, out, _ = run(*command, "--force", "--dry-run")
+    assert f"would remove evaluations/{first}: older than the 1 newest of triage" in out
+    assert "would free" in out
+    assert set(ids(run, project)) == {newest, first}
+    planned = json.loads(run(*command, "--force", "--json")[1])
+    assert [one["path"].split("/")[0] for one in planned["removed"]] == ["evaluations", "artifacts"]
+    assert ids(run, project) == [newest]
