@@ -167,6 +167,29 @@ def plan(
 
 
 @app.command()
+def dimensions(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    evaluation: Annotated[str | None, typer.Option(help="Evaluation id; the newest of the task without it.")] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure flexibility and risk too, on rows cut from the training rows.")
+    ] = False,
+    max_usd: Annotated[float | None, typer.Option(min=0, help="Cap on hosted calls of --measure, in USD.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The nine dimensions of prompting, fine-tuning and layering, with this task's own figures."""
+    _run(
+        "dimensions:dimensions",
+        task=task,
+        folder=project,
+        evaluation=evaluation,
+        measure=measure,
+        max_usd=max_usd,
+        as_json=as_json,
+    )
+
+
+@app.command()
 def score(
     task: TaskArgument = None,
     project: ProjectOption = Path(),

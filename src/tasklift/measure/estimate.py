@@ -6,7 +6,7 @@ Every figure is a range, and says what it rests on. No hosted model is called.
 from __future__ import annotations
 
 import asyncio
-import time
+import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -68,8 +68,10 @@ class Needs:
 
     Attributes:
         source: what the figures rest on.
-        fit_s: seconds of fitting; None: not known.
-        row_s: seconds of answering one row; None: not known.
+        fit_s: wall-clock seconds of fitting, with nothing else running; None: not known.
+        row_s: the same of answering one row; None: not known.
+        fit_cpu_s: CPU seconds of fitting: what it costs.
+        row_cpu_s: the same of answering one row.
         row_tokens: prompt and answer tokens of one row.
         fit_tokens: the same, asked while fitting, in all.
         model: hosted model that is asked; None: none is.
@@ -80,6 +82,8 @@ class Needs:
     source: str
     fit_s: Range | None = NONE
     row_s: Range | None = NONE
+    fit_cpu_s: Range = NONE
+    row_cpu_s: Range = NONE
     row_tokens: tuple[Range, Range] = (NONE, NONE)
     fit_tokens: tuple[Range, Range] = (NONE, NONE)
     model: str | None = None
@@ -104,8 +108,11 @@ def from_stored(result: CandidateResult, rows: Rows, identity: str) -> Needs:
     hosted = result.card.parameters.get("model") if result.traits["remote"] else None
     return Needs(
         source=f"measured in evaluation {identity}, scaled to {len(rows.train)} training rows",
-        fit_s=Range.around(setup.cpu_s * scale, STORED_SPREAD),
-        row_s=Range.around(max(seconds, used.cpu_s / n), STORED_SPREAD),
+        # One core at least; a fit that used several was shorter by their number.
+        fit_s=Range(setup.cpu_s * scale * (1 - STORED_SPREAD) / (os.cpu_count() or 1), setup.cpu_s * scale),
+        row_s=Range.around(seconds, STORED_SPREAD),
+        fit_cpu_s=Range.around(setup.cpu_s * scale, STORED_SPREAD),
+        row_cpu_s=Range.around(used.cpu_s / n, STORED_SPREAD),
         row_tokens=(
             Range.around(used.input_tokens / n, STORED_SPREAD),
             Range.around(used.output_tokens / n, STORED_SPREAD),
@@ -170,30 +177,26 @@ def _local(strategy: Strategy, rows: Rows) -> Needs:
     """Fitted on two small samples and asked a few rows, timed, extrapolated in a straight line."""
     small = max(PROBE_ROWS, 2 * len(rows.task.labels))
     parts = [sample(rows.train, size) for size in (small, 2 * small)]
+    sizes = (len(parts[0]), len(parts[1]))
     some = sample(rows.test, ANSWERED_ROWS)
     try:
         with computing_afresh():
-            seconds = [_fitted(strategy, rows.task, part)[1] for part in parts]
-            candidate, again = _fitted(strategy, rows.task, parts[-1])
+            timed(strategy.fit, rows.task, parts[0])  # the first fit of a process loads what the others find
+            fits = [timed(strategy.fit, rows.task, part) for part in parts]
+            candidate = fits[-1].value
             asyncio.run(_answer(candidate, some))  # what is loaded once is not a row's
-            begin = time.perf_counter()
-            asyncio.run(_answer(candidate, some))
-            row_s = (time.perf_counter() - begin) / len(some)
+            answered = timed(asyncio.run, _answer(candidate, some))
     except (StrategyError, DataError) as error:
         return _unknown(strategy, rows, f"the probe could not be fitted: {error}")
-    large = min(seconds[1], again)  # the first fit of a process loads what the others find
+    n = len(rows.train)
     return Needs(
-        source=f"timed on {len(parts[-1])} training and {len(some)} test rows here, extrapolated to "
-        f"{len(rows.train)} and {len(rows.test)}",
-        fit_s=_extrapolated(seconds[0], large, (len(parts[0]), len(parts[1])), len(rows.train)),
-        row_s=Range(row_s * (1 - PROBE_SPREAD), row_s * (1 + PROBE_SPREAD)),
-        labels=len(rows.train) if getattr(strategy, "needs_rows", True) else 0,
+        source=f"timed on {sizes[1]} training and {len(some)} test rows here, extrapolated to {n} and {len(rows.test)}",
+        fit_s=_extrapolated(fits[0].wall_s, fits[1].wall_s, sizes, n),
+        row_s=Range.around(answered.wall_s / len(some), PROBE_SPREAD),
+        fit_cpu_s=_extrapolated(fits[0].cpu_s, fits[1].cpu_s, sizes, n),
+        row_cpu_s=Range.around(answered.cpu_s / len(some), PROBE_SPREAD),
+        labels=n if getattr(strategy, "needs_rows", True) else 0,
     )
-
-
-def _fitted(strategy: Strategy, task: Task, part: Dataset) -> tuple[Candidate, float]:
-    done = timed(strategy.fit, task, part)
-    return done.value, done.wall_s
 
 
 def _extrapolated(small_s: float, large_s: float, sizes: tuple[int, int], wanted: int) -> Range:
@@ -222,6 +225,8 @@ def _layered(strategy: Layered, rows: Rows, probe: bool) -> Needs:
         source=f"its stages: core {core.source}; prompt {prompt.source}",
         fit_s=fit_s,
         row_s=row_s,
+        fit_cpu_s=core.fit_cpu_s.plus(core.row_cpu_s.times(second + third)).plus(prompt.row_cpu_s.times(asked.high)),
+        row_cpu_s=core.row_cpu_s.plus(prompt.row_cpu_s),
         row_tokens=prompt.row_tokens,
         fit_tokens=(tokens[0], tokens[1]),
         model=prompt.model,

@@ -85,9 +85,9 @@ def strategy_plan(needs: Needs, test_rows: int, prices: UnitPrices) -> StrategyP
     labels_usd = needs.labels * prices.label_usd.p50 * prices.annotators
     if needs.model and price is None:
         return StrategyPlan(None, None, labels_usd, total, needs.model, needs.source)
-    # Machine time that is not known is not counted: a hosted strategy pays for tokens.
-    evaluation = (answering or NONE).times(0.0 if needs.model else hour).plus(_tokens_usd(needs, test_rows, price))
-    machine = (needs.fit_s or NONE).times(hour)
+    # A hosted strategy pays for tokens; its share of machine time here is next to nothing.
+    evaluation = needs.row_cpu_s.times(test_rows * hour).plus(_tokens_usd(needs, test_rows, price))
+    machine = needs.fit_cpu_s.times(hour)
     trained = needs.training_tokens / 1e6 * prices.training_usd_per_mtok.p50
     asked = Range(_usd(price, *(k.low for k in needs.fit_tokens)), _usd(price, *(k.high for k in needs.fit_tokens)))
     known = needs.model is not None or (needs.fit_s is not None and needs.row_s is not None)
