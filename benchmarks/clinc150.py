@@ -97,7 +97,8 @@ class Space:
         place = state_of("clinc150") / f"vectors-{candidate.fingerprint}.npz"
         if not place.exists():
             note("clinc150: vectors of all queries")
-            np.savez(place, **{name: candidate.vectors(list(some)) for name, some in texts.items()})
+            vectors = {name: candidate.vectors(list(some)) for name, some in texts.items()}
+            np.savez(place, allow_pickle=False, **vectors)
         stored = np.load(place)
         vectors = {name: stored[name] for name in texts}
         return cls(candidate, label_indices(made.train, names), label_indices(made.test, names), **vectors)

@@ -105,7 +105,8 @@ def peer(texts: Sequence[str]) -> Iterator[Any]:
     """The peer in its own process; yields a function from a batch size to what one turn took."""
     place = FOLDER / "texts.json"
     place.write_text(json.dumps(list(texts)), encoding="utf-8")
-    words = [peer_python(), Path(__file__).with_name("_peer_encode.py"), FOLDER / "model", place, str(THREADS)]
+    files = (peer_python(), Path(__file__).with_name("_peer_encode.py"), FOLDER / "model", place)
+    words = [*map(str, files), str(THREADS)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
