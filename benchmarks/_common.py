@@ -61,8 +61,8 @@ class Figure:
         return f"{self.what:<44} {shown + within:<22} {bar:<10} {verdict:<8} {self.note}"
 
 
-def data_folder(given: Path | None, name: str) -> Path:
-    """The folder of one data set.
+def data_file(given: Path | None, name: str) -> Path:
+    """A file of a data set, such as `banking77/banking77.jsonl`.
 
     Raises:
         SystemExit: it is not there; says how to name it.
@@ -70,10 +70,10 @@ def data_folder(given: Path | None, name: str) -> Path:
     root = given or (Path(os.environ["TASKLIFT_DATA"]) if os.environ.get("TASKLIFT_DATA") else None)
     if root is None:
         raise SystemExit(f"the data set {name} is needed: {HOW_TO}")
-    for folder in (root / name, root):
-        if (folder / f"{name}.jsonl").exists():
-            return folder
-    raise SystemExit(f"{root} holds no {name}/{name}.jsonl: {HOW_TO}")
+    for place in (root / name, root / Path(name).name):
+        if place.exists():
+            return place
+    raise SystemExit(f"{root} holds no {name}: {HOW_TO}")
 
 
 def finish(name: str, command: str, figures: list[Figure], extra: dict[str, Any]) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasklift.data.embed import open_embedder
+from tasklift.data.embed import Vectors, open_embedder
 from tasklift.data.embed_minilm import bucketed, has_bfloat16, load_backbone, mean_pooled, padded, token_ids
 from tasklift.dataset import Dataset
 from tasklift.stats.calibration import fit_temperature
@@ -59,7 +59,7 @@ class Encoder(Recipe):
     name: ClassVar[str] = "encoder"
     family: ClassVar[Family] = "finetune"
 
-    max_epochs: int = 4
+    max_epochs: int = 3
     learning_rate: float = 1e-4
     batch_size: int = 32
     half: bool = True
@@ -142,7 +142,7 @@ class Encoder(Recipe):
         torch.manual_seed(self.seed)
         order = np.random.default_rng(self.seed)
         steps = math.ceil(len(rows) / self.batch_size)
-        optimizer = torch.optim.AdamW(net.parameter_groups(self.learning_rate), weight_decay=0.01)
+        optimizer = torch.optim.AdamW(net.parameter_groups(self.learning_rate), weight_decay=0.01, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps * self.max_epochs))
         half = self.half and has_bfloat16()
         for epoch in range(progress.restore(net, optimizer, schedule, order) + 1, epochs + 1):
@@ -191,25 +191,33 @@ class Net(torch.nn.Module):
         """[n] texts -> [n] lists of token ids."""
         return token_ids(self._tokenizer, texts)
 
+    def pooled(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Token ids -> unit vectors [n, dimensions]."""
+        ids, mask = padded(rows, self._tokenizer.pad_token_id)
+        return torch.nn.functional.normalize(mean_pooled(self.backbone, ids, mask).float(), dim=1)
+
     def forward(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Token ids -> logits [n, labels]."""
-        ids, mask = padded(rows, self._tokenizer.pad_token_id)
-        pooled = torch.nn.functional.normalize(mean_pooled(self.backbone, ids, mask).float(), dim=1)
-        logits: torch.Tensor = self.head(pooled)
+        logits: torch.Tensor = self.head(self.pooled(rows))
         return logits
 
     def loss(self, rows: Sequence[Sequence[int]], truth: NDArray[np.int64]) -> torch.Tensor:
         """Mean cross-entropy of a batch."""
         return torch.nn.functional.cross_entropy(self(rows), torch.from_numpy(truth))
 
-    def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """[n] texts -> [n, labels], without gradients, in length-bucketed batches."""
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """[n] texts -> [n, dimensions], unit length, without gradients, in length-bucketed batches."""
         rows = self.tokenise(texts)
-        out = np.zeros((len(rows), self.head.out_features))
+        out = np.zeros((len(rows), self.head.in_features), dtype=np.float32)
         with torch.inference_mode():
             for batch in bucketed([len(row) for row in rows]):
-                out[batch] = self([rows[i] for i in batch]).double().numpy()
+                out[batch] = self.pooled([rows[i] for i in batch]).numpy()
         return out
+
+    def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """[n] texts -> [n, labels], without gradients."""
+        with torch.inference_mode():
+            return np.asarray(self.head(torch.from_numpy(self.vectors(texts))).double().numpy())
 
     def parameter_groups(self, rate: float) -> list[dict[str, Any]]:
         """The head starts near its optimum but on a larger scale: it may move ten times as fast."""
@@ -239,6 +247,16 @@ class EncoderCandidate(ClassifierCandidate):
         """[n] texts -> [n, labels]."""
         logits = torch.from_numpy(self._net.logits(texts)) / self._temperature
         return torch.softmax(logits, dim=1).numpy()
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """[n] texts -> [n, dimensions]: where the tuned encoder puts them, unit length."""
+        return self._net.vectors(texts)
+
+    def logits(self, vectors: Vectors) -> NDArray[np.float64]:
+        """[n, dimensions] of `vectors` -> [n, labels], before the temperature."""
+        head = self._net.head
+        with torch.inference_mode():
+            return np.asarray(head(torch.from_numpy(vectors)).double().numpy())
 
     def arrays(self) -> Arrays:
         """All weights: the folder needs no other model to answer."""

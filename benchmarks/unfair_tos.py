@@ -1,0 +1,73 @@
+"""Unfair clauses in English terms of service: F1 of `unfair`, beside the linear SVM's.
+
+    python3 dev.py bench unfair_tos [--data FOLDER]
+
+One sentence in eight is unfair, so the probability from which a sentence is called unfair matters. It is
+chosen for every candidate alike: the documents of the training folds are cut in two, candidates learn from
+the first part, and the threshold with the highest F1 on the second is used on the documents of the test fold.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from _common import Figure, finish
+from _run import (
+    LoudEncoder,
+    best_threshold,
+    chosen,
+    cpu_s,
+    f1,
+    hashes,
+    kept,
+    options_of,
+    probability,
+    run,
+    used,
+)
+from _sets import Benchmark, unfair_tos
+
+from tasklift.data.split import split_dataset
+from tasklift.strategies.baseline import Baseline, Majority
+from tasklift.strategies.frozen import FrozenEncoder
+from tasklift.strategies.knn import Knn
+from tasklift.strategy import Strategy
+
+LABEL = "unfair"
+#: Share of the training rows, in whole documents, that candidates learn from.
+SHARE = 0.85
+
+
+def main() -> int:
+    """Run and print."""
+    made = unfair_tos(options_of(__doc__).parse_args().data)
+    first, second = split_dataset(made.train, SHARE, by="group")
+    strategies: dict[str, Strategy] = {
+        "majority": Majority(),
+        "baseline": Baseline(),
+        "knn": Knn(),
+        "frozen": FrozenEncoder(),
+        "encoder": LoudEncoder(refit=False),
+    }
+    cut = Benchmark(made.task, first, made.test)
+    with kept("unfair_tos"):
+        tuning = run("Unfair terms, rows for the threshold", cut, strategies, second)
+        found = run("Unfair terms", cut, strategies)
+    wanted = np.array([label == LABEL for label in second.outputs])
+    truth = np.array([label == LABEL for label in made.test.outputs])
+    figures = []
+    for name in strategies:
+        threshold = best_threshold(wanted, probability(tuning, name, LABEL))
+        given = probability(found, name, LABEL)
+        plain = f1(truth, given > 0.5).value
+        parts = (f"threshold {threshold:.2f}; at 0.50: {plain:.1%}", chosen(found, name))
+        note = ", ".join(part for part in parts if part)
+        figures.append(Figure.share(f"{name}, F1 of {LABEL}", f1(truth, given >= threshold), note=note))
+    extra = {"title": "Unfair terms of service, English: F1 of unfair", "candidates": used(found)}
+    extra["cpu_s"] = cpu_s(found)
+    return finish("unfair_tos", "python3 dev.py bench unfair_tos", figures, extra | hashes(made))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
