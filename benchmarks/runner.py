@@ -60,6 +60,9 @@ class Run:
     cpu_s: float
     peak_mb: float
 
+    def __str__(self) -> str:
+        return f"{self.wall_s:.2f} s, {self.cpu_s:.2f} CPU s, {self.peak_mb:.0f} MB"
+
 
 @dataclass(frozen=True)
 class Work:
@@ -98,9 +101,7 @@ def main() -> int:
             for name in names:
                 with endpoint(ANSWERS[name]) as url:
                     run = measured(name, url, work)
-                note(
-                    f"{name}{'' if turn else ', warm-up'}: {run.wall_s:.2f} s, {run.cpu_s:.2f} CPU s, {run.peak_mb:.0f} MB"
-                )
+                note(f"{name}{'' if turn else ', warm-up'}: {run}")
                 runs[name] += [run] if turn else []
     median = {name: median_of(some) for name, some in runs.items()}
     extra = {
@@ -122,8 +123,8 @@ def figures_of(median: dict[str, Run]) -> list[Figure]:
     bars = {"DSPy": 2.0, "promptfoo": 3.0}
     for name, run in median.items():
         if name != "tasklift" and ours is not None:
-            said = f"{run.wall_s:.2f} s, {run.cpu_s:.2f} CPU s, {run.peak_mb:.0f} MB"
-            figures.append(Figure(f"{name} / tasklift, wall", run.wall_s / ours.wall_s, bars.get(name), note=said))
+            ratio = run.wall_s / ours.wall_s
+            figures.append(Figure(f"{name} / tasklift, wall", ratio, bars.get(name), note=str(run)))
     return figures
 
 

@@ -1,4 +1,4 @@
-"""Run a command and print what it took as JSON: [exit code, wall seconds, CPU seconds, peak bytes of the largest process].
+"""Run a command and print what it took, as JSON: exit code, wall and CPU seconds, peak bytes of its largest process.
 
     python3 measure.py LOG COMMAND ...
 
