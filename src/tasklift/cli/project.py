@@ -129,8 +129,8 @@ def check(folder: Path, as_json: bool) -> int:
 
 
 def _check_model(model: str, path: Path) -> None:
-    if not model.startswith(("http://", "https://")) and model not in registry.ENTRIES["model"]:
-        known = ", ".join(registry.ENTRIES["model"])
+    if not model.startswith(("http://", "https://")) and model not in registry.names("model"):
+        known = ", ".join(registry.names("model"))
         raise ConfigError(f"{path}: model = {model!r} is neither {known} nor a URL like https://host/v1#model-name")
 
 

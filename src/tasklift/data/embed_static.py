@@ -9,7 +9,9 @@ import numpy as np
 import wordllama
 from numpy.typing import NDArray
 
-VERSION = "1"
+VERSION = "2"
+#: Characters beyond this are cut: the word vectors of one batch are in memory together, padded to the longest.
+MAX_CHARS = 8000
 
 
 class StaticEmbedder:
@@ -26,7 +28,7 @@ class StaticEmbedder:
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """[n] texts -> [n, 256], unit length."""
-        vectors = np.asarray(self._model.embed(list(texts)), dtype=np.float32)
+        vectors = np.asarray(self._model.embed([text[:MAX_CHARS] for text in texts]), dtype=np.float32)
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         unit: NDArray[np.float32] = vectors / np.maximum(length, 1e-12)
         return unit

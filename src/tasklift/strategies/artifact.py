@@ -79,10 +79,9 @@ def write_artifact(folder: Path, card: Card, arrays: Arrays, parts: Mapping[str,
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(temporary, folder)
-    except OSError as error:
-        raise ArtifactError(
-            f"{folder}: cannot be written ({error.strerror or error}); free some space or rights"
-        ) from error
+    except (OSError, SafetensorError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ArtifactError(f"{folder}: cannot be written ({why or error}); free some space or rights") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -1,6 +1,6 @@
 """An OpenAI-compatible endpoint that costs next to nothing: it answers each chat completion after a fixed time.
 
-    python3 benchmarks/_mock.py DELAY_S ANSWER
+    python3 benchmarks/_peers/mock.py DELAY_S ANSWER
 
 prints its port, then serves until its standard input is closed. Raw asyncio, because a web framework would take
 more of the processor than the programs that are measured against it.
