@@ -6,6 +6,9 @@ TaskliftError
 │   └── LeakageError          rows that a candidate was trained on would be evaluated
 ├── StrategyError             a recipe cannot be fitted or its parameters make no sense
 │   └── ArtifactError         a saved candidate is missing, damaged or of another version
+├── ReleaseError              a release, promotion or rollback is not possible
+│   └── ConflictError         somebody else changed the same thing at the same moment
+├── TrafficError              traces, feedback or reviews cannot be found or kept
 ├── ContractError             a strategy breaks a law that every strategy obeys
 ├── UnsupportedError          valid, but not built yet; the message says what works today
 ├── MissingDependencyError    an optional extra is needed
@@ -48,6 +51,18 @@ class StrategyError(TaskliftError):
 
 class ArtifactError(StrategyError):
     """A saved candidate is missing, damaged or of another version."""
+
+
+class ReleaseError(TaskliftError):
+    """A release, promotion or rollback is not possible."""
+
+
+class ConflictError(ReleaseError):
+    """Somebody else changed the same thing at the same moment: look again, then decide again."""
+
+
+class TrafficError(TaskliftError):
+    """Traces, feedback or reviews cannot be found or kept."""
 
 
 class ContractError(TaskliftError, AssertionError):

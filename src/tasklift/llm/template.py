@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jinja2
@@ -73,9 +74,15 @@ class _AnyField(dict[str, str]):
         return "t"
 
 
+@lru_cache(maxsize=256)
+def _compiled(source: str) -> jinja2.Template:
+    """Compiling takes far longer than rendering."""
+    return _ENVIRONMENT.from_string(source)
+
+
 def _render(part: str, source: str, values: Mapping[str, Any]) -> str:
     try:
-        return _ENVIRONMENT.from_string(source).render(values)
+        return _compiled(source).render(values)
     except SecurityError as error:
         raise ConfigError(f"{part} template leaves its sandbox: {error}") from error
     except jinja2.UndefinedError as error:
