@@ -126,9 +126,7 @@ def serve(
     is_open: Annotated[bool, typer.Option("--open", help="Ask for no key; on this machine only.")] = False,
 ) -> None:
     """Serve the project's tasks: an OpenAI-compatible API, the task's name as the model."""
-    _run(
-        "serve:serve", folder=project, host=host, port=port, workers=workers, database=database, is_open=is_open
-    )
+    _run("serve:serve", folder=project, host=host, port=port, workers=workers, database=database, is_open=is_open)
 
 
 @app.command()

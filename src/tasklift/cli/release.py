@@ -35,7 +35,9 @@ def release(
     arm = Arm(fingerprint, name_of(project.state, fingerprint), decision or _newest_decision(project, name))
     if decision is not None and not (project.state / "decisions" / f"{decision}.json").exists():
         raise ReleaseError(f"no stored decision is called {decision!r}; leave --decision out, or run `tasklift decide`")
-    made = with_database(folder, database, lambda found: releases(project, found).release(name, arm, wanted, operator()))
+    made = with_database(
+        folder, database, lambda found: releases(project, found).release(name, arm, wanted, operator())
+    )
     return _print_release(made, as_json)
 
 
@@ -112,7 +114,7 @@ def trial_of(canary: str | None, shadow: bool, overlay: str, guards: Mapping[str
 
 
 def share_of(text: str) -> float:
-    """"5%" or "0.05" as a share."""
+    """ "5%" or "0.05" as a share."""
     try:
         return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
@@ -162,4 +164,3 @@ def _newest_decision(project: Project, task: str) -> str | None:
     paths = sorted((project.state / "decisions").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
     found = [path for path in paths if f'"evaluation": "{evaluation}"' in path.read_text(encoding="utf-8")]
     return found[-1].stem if found else None
-

@@ -29,14 +29,14 @@ T = TypeVar("T")
 GRACE_S = 30
 
 
-def serve(
-    folder: Path, host: str, port: int, workers: int, database: str | None, is_open: bool
-) -> int:
+def serve(folder: Path, host: str, port: int, workers: int, database: str | None, is_open: bool) -> int:
     """Serve until told to stop; then finish what is under way and write all traces."""
     project = Project.open(folder)
     settings = settings_of(folder, database, is_open, workers)
     if is_open and not _is_this_machine(host):
-        raise ConfigError(f"--open asks nobody for a key, so it serves this machine only; --host {host} is another address")
+        raise ConfigError(
+            f"--open asks nobody for a key, so it serves this machine only; --host {host} is another address"
+        )
     asyncio.run(_say(project, settings, f"http://{host}:{port}"))
     os.environ.update(settings.environment())
     uvicorn = importlib.import_module("uvicorn")
@@ -89,14 +89,22 @@ async def _say(project: Project, settings: ServeSettings, address: str) -> None:
 
 
 def keys_add(
-    name: str, folder: Path, database: str | None, scopes: str, days: float | None, per_minute: float | None, as_json: bool
+    name: str,
+    folder: Path,
+    database: str | None,
+    scopes: str,
+    days: float | None,
+    per_minute: float | None,
+    as_json: bool,
 ) -> int:
     """Make a key and print it, once."""
     Project.open(folder)
     wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
     unknown = [scope for scope in wanted if scope != "*" and scope.partition(":")[0] not in SCOPES]
     if unknown or not wanted:
-        raise ConfigError(f"no scope is called {(unknown or [''])[0]!r}; there are: {', '.join(SCOPES)}, predict:TASK, *")
+        raise ConfigError(
+            f"no scope is called {(unknown or [''])[0]!r}; there are: {', '.join(SCOPES)}, predict:TASK, *"
+        )
     new = NewKey(name, wanted, None if days is None else days * 86400, per_minute)
     key, secret = with_database(folder, database, lambda found: create_key(found, new))
     if as_json:
@@ -112,7 +120,13 @@ def keys_list(folder: Path, database: str | None, as_json: bool) -> int:
     Project.open(folder)
     found = with_database(folder, database, list_keys)
     rows = [
-        {"id": key.id, "name": key.name, "scopes": sorted(key.scopes), "expires_at": key.expires_at, "revoked_at": key.revoked_at}
+        {
+            "id": key.id,
+            "name": key.name,
+            "scopes": sorted(key.scopes),
+            "expires_at": key.expires_at,
+            "revoked_at": key.revoked_at,
+        }
         for key in found
     ]
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -42,7 +43,7 @@ class Batched(Candidate):
     async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
         """One prediction an input; `latency_s` holds the wait for the batch, as a caller sees it."""
         loop = asyncio.get_running_loop()
-        begin = loop.time()
+        begin = time.perf_counter()
         futures: list[asyncio.Future[Prediction]] = []
         for value in inputs:
             future: asyncio.Future[Prediction] = loop.create_future()
@@ -51,7 +52,7 @@ class Batched(Candidate):
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run())
         answers = [await future for future in futures]
-        took = loop.time() - begin
+        took = time.perf_counter() - begin
         return [replace(answer, latency_s=took) for answer in answers]
 
     async def _run(self) -> None:

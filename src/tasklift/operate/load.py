@@ -58,7 +58,9 @@ def find_candidate(state: Path, given: str) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise ReleaseError(f"{given!r} begins {len(found)} candidates: {', '.join(name[:12] for name in found)}; give more")
+        raise ReleaseError(
+            f"{given!r} begins {len(found)} candidates: {', '.join(name[:12] for name in found)}; give more"
+        )
     known = ", ".join(path.parent.name[:12] for path in folders[:10]) or "none; run `tasklift evaluate`"
     raise ReleaseError(f"no saved candidate begins with {given!r}; there are: {known}")
 

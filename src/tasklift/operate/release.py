@@ -150,7 +150,9 @@ class Trial:
 
     def __post_init__(self) -> None:
         if self.share is not None and not 0 < self.share < 1:
-            raise ReleaseError(f"a canary share of {self.share:.0%} makes no canary; give more than 0% and less than 100%")
+            raise ReleaseError(
+                f"a canary share of {self.share:.0%} makes no canary; give more than 0% and less than 100%"
+            )
         if self.share is not None and self.shadow:
             raise ReleaseError("a release is a canary or a shadow, not both; leave one of them out")
 
@@ -224,7 +226,9 @@ class Releases:
         said = ("promote", overlay, f"{route.challenger.name} answers everything")
         return await self._append(before, task, by, said, Route(route.challenger))
 
-    async def rollback(self, task: str, by: str, overlay: str = ALL, reason: str = "", expect: int | None = None) -> Release:
+    async def rollback(
+        self, task: str, by: str, overlay: str = ALL, reason: str = "", expect: int | None = None
+    ) -> Release:
         """End the trial; without one, go back to what answered before the present candidate came.
 
         Args:

@@ -163,7 +163,9 @@ async def counts(database: Database, task: str) -> dict[str, int]:
             return int((await connection.execute(query)).scalar_one())
 
         of_task = select(func.count()).select_from(reviews).where(reviews.c.task == task)
-        labelled = select(func.count()).select_from(feedback).where(feedback.c.task == task, feedback.c.label.is_not(None))
+        labelled = (
+            select(func.count()).select_from(feedback).where(feedback.c.task == task, feedback.c.label.is_not(None))
+        )
         return {
             "open": await count(of_task.where(reviews.c.answered_at.is_(None))),
             "answered": await count(of_task.where(reviews.c.answered_at.is_not(None))),

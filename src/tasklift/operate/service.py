@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,12 +40,14 @@ class Asked:
     """Who asks, and how.
 
     Attributes:
-        caller: decides between stable candidate and canary, the same way every time.
+        caller: for the trace: as the caller names itself, else the name of its key.
+        sticky: decides between stable candidate and canary, the same way every time; '': by chance.
         overlay: '' for none.
         begin: `time.perf_counter()` when the request came in.
     """
 
     caller: str
+    sticky: str = ""
     overlay: str = ""
     begin: float = field(default_factory=time.perf_counter)
 
@@ -103,7 +106,9 @@ class Service:
         route = live.route(overlay) if live is not None else None
         if route is None:
             why = f": {live.refused}" if live is not None and live.refused else ""
-            raise ReleaseError(f"{task}: nothing is released that could answer{why}; `tasklift release {task} --candidate F`")
+            raise ReleaseError(
+                f"{task}: nothing is released that could answer{why}; `tasklift release {task} --candidate F`"
+            )
         return route
 
     async def answer(self, task: str, value: Input, asked: Asked) -> Answered:
@@ -119,7 +124,7 @@ class Service:
     async def answer_all(self, task: str, values: Sequence[Input], asked: Asked) -> list[Answered]:
         """Answer inputs together, by one candidate; one trace each."""
         served, route = self.served[task], self.route(task, asked.overlay)
-        challenged = is_challenged(route, task, asked.caller)
+        challenged = is_challenged(route, task, asked.sticky or secrets.token_hex(8))
         arm = route.challenger if challenged and route.challenger is not None else route.stable
         predictions = await _predict(arm.candidate, values, served.policy.timeout_s, asked.overlay)
         answers = []
@@ -205,9 +210,7 @@ class Service:
         await self.router.aclose()
 
 
-async def _predict(
-    candidate: Candidate, values: Sequence[Input], timeout_s: float, overlay: str
-) -> list[Prediction]:
+async def _predict(candidate: Candidate, values: Sequence[Input], timeout_s: float, overlay: str) -> list[Prediction]:
     """The candidate's answers; a late or broken candidate gives errors."""
     context = Context(deadline=time.monotonic() + timeout_s, overlay=overlay or None)
     try:
@@ -226,4 +229,3 @@ def _why_review(prediction: Prediction, policy: Serving) -> str:
     if policy.review_below is not None and (prediction.confidence or 0.0) < policy.review_below:
         return "uncertain"
     return "audit" if policy.audit_share and random.random() < policy.audit_share else ""
-

@@ -187,7 +187,9 @@ class TraceWriter:
             if asked:
                 await connection.execute(insert(reviews), asked)
             if lost > self._lost_before:
-                await connection.execute(insert(losses), [loss(lost - self._lost_before, "refused, or too many waited")])
+                await connection.execute(
+                    insert(losses), [loss(lost - self._lost_before, "refused, or too many waited")]
+                )
         self._lost_before = lost
 
     def _lost_now(self, count: int) -> None:

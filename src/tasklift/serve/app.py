@@ -48,12 +48,22 @@ class Worker:
         self._settings = settings
         self._chat: Chat | None = None
         self.api = FastAPI(
-            title="Tasklift", version="1", lifespan=self._lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json"
+            title="Tasklift",
+            version="1",
+            lifespan=self._lifespan,
+            docs_url=None,
+            redoc_url=None,
+            openapi_url="/openapi.json",
         )
         self.api.include_router(native.router)
         self.api.include_router(pages.router)
         self.api.openapi = lambda: document(self.api)  # type: ignore[method-assign]
-        for kind, handler in ((ApiError, _api), (TaskliftError, _ours), (HTTPException, _http), (RequestValidationError, _invalid)):
+        for kind, handler in (
+            (ApiError, _api),
+            (TaskliftError, _ours),
+            (HTTPException, _http),
+            (RequestValidationError, _invalid),
+        ):
             self.api.add_exception_handler(kind, handler)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,7 +91,9 @@ class Worker:
             await send_error(send, ApiError(500, "the service failed; its log says more", "internal_error"))
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body: bytes | None = await read_body(scope["headers"], receive) if scope["method"] in ("POST", "PUT", "PATCH") else b""
+        body: bytes | None = (
+            await read_body(scope["headers"], receive) if scope["method"] in ("POST", "PUT", "PATCH") else b""
+        )
 
         async def replay() -> MutableMapping[str, Any]:
             nonlocal body
@@ -152,4 +164,3 @@ async def _invalid(_: Request, error: Exception) -> Response:
     where = ".".join(str(part) for part in first["loc"][1:])
     said = "the body of the request is not valid JSON" if first["type"] == "json_invalid" else first["msg"]
     return _response(ApiError(400, f"{where}: {said}" if where else said, "invalid_value", where or None))
-

@@ -100,17 +100,26 @@ TaskName = Annotated[str, Path(max_length=200)]
 router = APIRouter()
 
 
-@router.post("/v1/tasks/{task}/predict", responses={202: {"description": "A person will answer"}, **error_responses(400, 401, 403, 404, 408, 413, 429, 502, 503, 504)})
+@router.post(
+    "/v1/tasks/{task}/predict",
+    responses={
+        202: {"description": "A person will answer"},
+        **error_responses(400, 401, 403, 404, 408, 413, 429, 502, 503, 504),
+    },
+)
 async def predict(task: TaskName, body: PredictBody, key: Key, service: TheService) -> JSONResponse:
     """Answer one input (`input`) or many (`inputs`). 202: a person has to answer; `review` says where to look."""
     begin = time.perf_counter()
     key.require(f"predict:{task}")
     if task not in service.served:
-        raise ApiError(404, f"no task is called {clean(task)[:80]!r}; there are: {', '.join(service.served)}", "not_found")
+        raise ApiError(
+            404, f"no task is called {clean(task)[:80]!r}; there are: {', '.join(service.served)}", "not_found"
+        )
     if (body.input is None) == (body.inputs is None):
         raise ApiError(400, "give `input` or `inputs`, one of them", "invalid_value", "input")
     values = [body.input] if body.input is not None else body.inputs or []
-    asked = Asked(clean(body.caller or key.name), clean(body.overlay), begin)
+    caller = clean(body.caller or "")
+    asked = Asked(caller or key.name, caller, clean(body.overlay), begin)
     answers = await service.answer_all(task, values, asked)
     if body.inputs is not None:
         return JSONResponse({"task": task, "results": [_result(answered) for answered in answers]})
@@ -195,4 +204,3 @@ def _result(answered: Answered) -> dict[str, Any]:
         "stage": answered.stage or answered.arm.arm.name,
         "cost_usd": answered.cost_usd,
     }
-

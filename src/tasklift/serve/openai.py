@@ -42,7 +42,7 @@ class ChatRequest:
 
     task: str
     text: str
-    caller: str | None
+    caller: str
     overlay: str
     stream: bool
     with_usage: bool
@@ -63,7 +63,7 @@ class Chat:
             key = await self.access.check(bearer(headers))
             asked = parse_chat(parse_json(await read_body(headers, receive)), self.service)
             key.require(f"predict:{asked.task}")
-            who = Asked(clean(asked.caller or key.name), asked.overlay, begin)
+            who = Asked(asked.caller or key.name, asked.caller, asked.overlay, begin)
             field = self.service.served[asked.task].task.input_fields[0]
             answered = await self.service.answer(asked.task, {field: asked.text}, who)
             if answered.prediction.error is not None:
@@ -104,13 +104,15 @@ def parse_chat(body: Mapping[str, Any], service: Service) -> ChatRequest:
     if caller is not None and not isinstance(caller, str):
         raise ApiError(400, "`user` must be text", "invalid_value", "user")
     text = last_user_text(body.get("messages"))
-    return ChatRequest(model, text, caller, clean(overlay), stream, bool(options.get("include_usage")))
+    return ChatRequest(model, text, clean(caller or ""), clean(overlay), stream, bool(options.get("include_usage")))
 
 
 def unknown_model(model: str, service: Service) -> ApiError:
     """404, with the names that are known."""
     known = ", ".join(service.served)
-    return ApiError(404, f"The model `{clean(model)[:80]}` does not exist here; there are: {known}", "model_not_found", "model")
+    return ApiError(
+        404, f"The model `{clean(model)[:80]}` does not exist here; there are: {known}", "model_not_found", "model"
+    )
 
 
 def last_user_text(messages: object) -> str:
@@ -195,7 +197,9 @@ def _extra(answered: Answered) -> str:
 async def _stream(send: Send, asked: ChatRequest, answered: Answered, text: str) -> None:
     """The answer as server-sent events. It is known whole before the first one is sent, because it has to be one
     of the allowed answers."""
-    head = f'"id":"{answered.trace}","object":"chat.completion.chunk","created":{int(time.time())},"model":"{asked.task}"'
+    head = (
+        f'"id":"{answered.trace}","object":"chat.completion.chunk","created":{int(time.time())},"model":"{asked.task}"'
+    )
     usage = ',"usage":null' if asked.with_usage else ""
 
     def chunk(delta: str, reason: str) -> str:

@@ -45,15 +45,23 @@ async def readyz(service: TheService, database: TheDatabase) -> JSONResponse:
     """The database answers; which release each task follows, and why a newer one is refused."""
     lost = await lost_traces(database)
     tasks = {
-        name: {"release": live.version if (live := service.router.live.get(name)) else None, "refused": live.refused if live else ""}
+        name: {
+            "release": live.version if (live := service.router.live.get(name)) else None,
+            "refused": live.refused if live else "",
+        }
         for name in service.served
     }
-    return JSONResponse({"status": "ready", "tasks": tasks, "traces_waiting": service.writer.waiting, "traces_lost": lost})
+    return JSONResponse(
+        {"status": "ready", "tasks": tasks, "traces_waiting": service.writer.waiting, "traces_lost": lost}
+    )
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **error_responses(401, 403, 429, 503)})
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}, **error_responses(401, 403, 429, 503)},
+)
 async def metrics(key: Key, service: TheService) -> Response:
     """Figures of this worker, or of all workers, for Prometheus."""
     key.require("operate")
     return Response(exposition(service), media_type=CONTENT_TYPE)
-

@@ -1,0 +1,31 @@
+"""A database with the traffic tables, and two candidates that are fitted and saved."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tasklift.dataset import Dataset
+from tasklift.operate.store import open_store, url_of
+from tasklift.strategies.baseline import Baseline, Majority
+from tasklift.strategies.fitting import fit_or_load
+from tasklift.strategy import Candidate
+from tasklift.task import Task
+from tasklift_platform.database import Database
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    """Empty."""
+    opened = await open_store(url_of(tmp_path))
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture
+def fitted(tmp_path: Path, colours: Task, colour_rows: Dataset) -> dict[str, Candidate]:
+    """Saved below `tmp_path`."""
+    made = {"majority": Majority(), "baseline": Baseline()}
+    return {name: fit_or_load(one, colours, colour_rows, tmp_path, print) for name, one in made.items()}
