@@ -80,15 +80,15 @@ jobs = sa.Table(
 )
 
 
-def _index_where(name: str, states: str, *columns: sa.Column[Any], unique: bool = False) -> None:
-    where = sa.text(f"state IN ({states})")
-    sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+def _index_where(name: str, where: str, *columns: sa.Column[Any], unique: bool = False) -> None:
+    part = sa.text(where)  # queries have to say it in the same words, without parameters
+    sa.Index(name, *columns, unique=unique, sqlite_where=part, postgresql_where=part)
 
 
-_index_where("jobs_ready", "'ready'", jobs.c.queue, jobs.c.run_at, jobs.c.id)
-_index_where("jobs_running", "'running'", jobs.c.queue, jobs.c.lease_until)
-_index_where("jobs_waiting", "'waiting'", jobs.c.queue, jobs.c.key, jobs.c.id)
-_index_where("jobs_one_active_per_key", "'ready', 'running'", jobs.c.queue, jobs.c.key, unique=True)
+_index_where("jobs_ready", "state = 'ready'", jobs.c.queue, jobs.c.run_at, jobs.c.id)
+_index_where("jobs_running", "state = 'running'", jobs.c.queue, jobs.c.lease_until)
+_index_where("jobs_waiting", "state = 'waiting'", jobs.c.queue, jobs.c.key, jobs.c.id)
+_index_where("jobs_one_active_per_key", "state IN ('ready', 'running')", jobs.c.queue, jobs.c.key, unique=True)
 
 erasures = sa.Table(
     "erasures",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvicorn
+from starlette.types import ASGIApp
 
 from tasklift_platform.database import Database
 from tasklift_platform.migrate import upgrade
 from tasklift_platform.scratch import ScratchPostgres, postgres_programs, scratch_postgres
+from tasklift_platform.web.drain import Drain, DrainingServer
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +40,24 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await upgrade(database)
     yield database
     await database.aclose()
+
+
+@asynccontextmanager
+async def _serving(app: ASGIApp, drain: Drain) -> AsyncIterator[str]:
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=5)
+    server = DrainingServer(config, drain)
+    task = asyncio.create_task(server._serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        drain.begin()
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+def serving() -> Callable[[ASGIApp, Drain], AbstractAsyncContextManager[str]]:
+    """A real server for an application: `async with serving(app, drain) as url`."""
+    return _serving

@@ -97,15 +97,15 @@ def _jobs() -> None:
         sa.Column("finished_at", sa.Double),
         sqlite_autoincrement=True,
     )
-    for name, columns, states in (
-        ("jobs_ready", ["queue", "run_at", "id"], "'ready'"),
-        ("jobs_running", ["queue", "lease_until"], "'running'"),
-        ("jobs_waiting", ["queue", "key", "id"], "'waiting'"),
-        ("jobs_one_active_per_key", ["queue", "key"], "'ready', 'running'"),
+    for name, columns, where in (
+        ("jobs_ready", ["queue", "run_at", "id"], "state = 'ready'"),
+        ("jobs_running", ["queue", "lease_until"], "state = 'running'"),
+        ("jobs_waiting", ["queue", "key", "id"], "state = 'waiting'"),
+        ("jobs_one_active_per_key", ["queue", "key"], "state IN ('ready', 'running')"),
     ):
-        where = sa.text(f"state IN ({states})")
+        part = sa.text(where)
         unique = name == "jobs_one_active_per_key"
-        op.create_index(name, "jobs", columns, unique=unique, sqlite_where=where, postgresql_where=where)
+        op.create_index(name, "jobs", columns, unique=unique, sqlite_where=part, postgresql_where=part)
 
 
 def _erasure_and_secrets() -> None:
