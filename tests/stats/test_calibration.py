@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from mapie.metrics.calibration import expected_calibration_error as mapie_ece
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, logit
@@ -44,6 +45,13 @@ def test_ece_is_small_where_confidences_are_true_and_large_where_they_boast() ->
     assert expected_calibration_error(*boasting) > 0.1
 
 
+def test_ece_agrees_with_mapie() -> None:
+    """Its first bin holds only 0, so 15 bins are 16 there."""
+    confidence, right = drawn(3000, 0.6, 0.1)
+    theirs = mapie_ece(right.astype(int), confidence, num_bins=16, split_strategy="uniform")
+    assert expected_calibration_error(confidence, right) == pytest.approx(theirs, abs=1e-6)
+
+
 def test_brier_agrees_with_scikit_learn() -> None:
     confidence, right = drawn(500, 0.7, 0.2)
     assert brier(confidence, right) == pytest.approx(brier_score_loss(right, confidence), abs=1e-12)
@@ -64,7 +72,7 @@ def test_temperature_of_equal_margins_has_a_closed_form(margin: float, right: in
     truth = np.array([0] * right + [1] * (n - right))
     expected = margin / logit(right / n)
     found = fit_temperature(logits, truth)
-    assert found == pytest.approx(expected, rel=2e-4)
+    assert found == pytest.approx(expected, rel=1e-8)
 
     def loss(t: float) -> float:
         return float(-log_softmax(logits / t, axis=1)[np.arange(n), truth].mean())
@@ -78,6 +86,28 @@ def test_temperature_finds_what_the_logits_were_multiplied_by() -> None:
     truth = np.array([rng.choice(4, p=row) for row in np.exp(log_softmax(true, axis=1))])
     assert fit_temperature(true * 5, truth) == pytest.approx(5.0, rel=0.03)
     assert fit_temperature(true / 5, truth) == pytest.approx(0.2, rel=0.03)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_temperature_is_where_a_general_minimiser_ends(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(300, 6)) * rng.choice([0.5, 3, 12])
+    truth = np.where(rng.random(300) < 0.8, logits.argmax(axis=1), rng.integers(0, 6, 300))
+
+    def loss(inverse: Array) -> tuple[float, Array]:
+        logs = log_softmax(logits * inverse[0], axis=1)
+        seen = logits[np.arange(300), truth]
+        return -float(logs[np.arange(300), truth].sum()), np.array([np.sum(np.exp(logs) * logits) - seen.sum()])
+
+    best = minimize(loss, np.ones(1), jac=True, method="BFGS", options={"gtol": 1e-8}).x[0]
+    assert 1 / fit_temperature(logits, truth) == pytest.approx(best, rel=1e-6)
+
+
+def test_an_impossible_class_changes_no_temperature() -> None:
+    rng = np.random.default_rng(5)
+    logits, truth = rng.normal(size=(100, 3)) * 2, rng.integers(0, 3, 100)
+    more = np.column_stack([logits, np.full(100, -np.inf)])
+    assert fit_temperature(more, truth) == pytest.approx(fit_temperature(logits, truth), rel=1e-9)
 
 
 def test_log_probabilities_serve_as_logits() -> None:

@@ -6,11 +6,18 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import multinomial
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from tasklift.errors import DataError
-from tasklift.stats.comparison import holm, mcnemar_midp, minimum_detectable_difference
+from tasklift.stats.comparison import (
+    holm,
+    mcnemar_midp,
+    mcnemar_power,
+    minimum_detectable_difference,
+    rows_needed,
+)
 
 PAIRS = [(0, 1), (0, 5), (1, 7), (3, 4), (10, 25), (25, 10), (60, 61), (120, 180)]
 
@@ -54,7 +61,7 @@ def test_negative_counts_are_refused(a: int, b: int) -> None:
 )
 def test_holm_agrees_with_statsmodels(values: list[float]) -> None:
     found = holm({f"option {i}": value for i, value in enumerate(values)})
-    assert list(found.values()) == pytest.approx(multipletests(values, method="holm")[1], abs=1e-9)
+    assert list(found.values()) == pytest.approx(multipletests(values, method="holm")[1], abs=1e-12)
 
 
 def test_holm_keeps_the_order_and_takes_nothing() -> None:
@@ -88,3 +95,57 @@ def test_more_rows_show_smaller_differences_and_never_more_than_the_discordant_s
 def test_no_rows_detect_nothing() -> None:
     with pytest.raises(DataError, match="n=0 must be positive"):
         minimum_detectable_difference(0)
+
+
+@pytest.mark.parametrize(("points", "rows"), [(1, 7847), (2, 1960), (3, 870), (5, 312)])
+def test_known_differences_need_their_rows(points: int, rows: int) -> None:
+    """80% power with 10% discordant pairs."""
+    assert rows_needed(points / 100) == rows == rows_needed(-points / 100)
+
+
+@pytest.mark.parametrize("power", [0.5, 0.8, 0.99])
+@pytest.mark.parametrize(("difference", "discordant"), [(0.01, 0.05), (0.05, 0.2), (0.3, 0.5), (0.1, 0.1)])
+def test_rows_and_detectable_difference_are_inverse(difference: float, discordant: float, power: float) -> None:
+    rows = rows_needed(difference, discordant, power)
+    assert minimum_detectable_difference(rows, discordant, power) <= difference + 1e-12
+    assert minimum_detectable_difference(rows - 1, discordant, power) >= difference - 1e-12
+
+
+@pytest.mark.parametrize(("points", "rows"), [(2, 1960), (3, 870), (5, 312)])
+def test_the_exact_power_of_known_sample_sizes_is_about_80_percent(points: int, rows: int) -> None:
+    assert mcnemar_power(rows, points / 100) == pytest.approx(0.8, abs=0.015)
+
+
+@pytest.mark.parametrize(("n", "difference", "discordant"), [(40, 0.1, 0.3), (7, 0.2, 0.5), (100, 0.0, 0.1)])
+def test_the_exact_power_is_the_sum_over_all_tables(n: int, difference: float, discordant: float) -> None:
+    a, b = (discordant + difference) / 2, (discordant - difference) / 2
+    tables = [(i, j) for i in range(n + 1) for j in range(n + 1 - i) if mcnemar_midp(i, j) <= 0.05]
+    counts = np.array([(i, j, n - i - j) for i, j in tables])
+    assert mcnemar_power(n, difference, discordant) == pytest.approx(
+        multinomial.pmf(counts, n, [a, b, 1 - a - b]).sum(), abs=1e-9
+    )
+
+
+def test_the_exact_power_is_how_often_a_difference_is_shown() -> None:
+    rng, runs = np.random.default_rng(4), 3000
+    counts = rng.multinomial(312, [0.075, 0.025, 0.9], size=runs)
+    shown = np.mean([mcnemar_midp(int(a), int(b)) <= 0.05 for a, b, _ in counts])
+    assert shown == pytest.approx(mcnemar_power(312, 0.05), abs=3 * math.sqrt(0.16 / runs))
+
+
+@pytest.mark.parametrize("difference", [0.0, 0.2])
+def test_a_difference_that_no_rows_can_show_is_refused(difference: float) -> None:
+    with pytest.raises(DataError, match=f"difference={difference}"):
+        rows_needed(difference, 0.1)
+
+
+def test_designs_that_are_no_shares_are_refused() -> None:
+    for ask in (
+        lambda: rows_needed(0.01, 1.5),
+        lambda: minimum_detectable_difference(100, power=1.0),
+        lambda: mcnemar_power(100, 0.01, alpha=0.0),
+    ):
+        with pytest.raises(DataError, match="must be shares between 0 and 1"):
+            ask()
+    with pytest.raises(DataError, match="do not fit discordant"):
+        mcnemar_power(100, 0.2, 0.1)

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from mapie.risk_control.fwer_control import control_fwer
+from mapie.risk_control.methods import compute_hoeffding_bentkus_p_value
 from numpy.typing import NDArray
 from scipy.stats import binom
 
@@ -86,6 +88,97 @@ def test_the_certificate_says_what_acceptance_at_its_threshold_gives() -> None:
     assert binom.cdf(found.errors, found.accepted, 0.1) <= 0.1
 
 
+def risky(n: int, seed: int) -> tuple[Array, Array]:
+    """Confidences u and outcomes with P(wrong | u) = 0.4 (1 - u)."""
+    rng = np.random.default_rng(seed)
+    u = rng.random(n)
+    return u, (rng.random(n) < 0.4 * (1 - u)).astype(float)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_fixed_sequence_ends_where_that_of_mapie_does(seed: int) -> None:
+    """Its p-values are binomial too (Hoeffding's are never smaller), its walk has no reserve.
+
+    It counts errors as ceil(n * (errors / n)), which rounding must not lift by one.
+    """
+    alpha = delta = 0.1
+    u, wrong = risky(700, seed)
+    grid = np.linspace(0.95, 0.0, 60)
+    accepted = np.array([(u >= t).sum() for t in grid])
+    errors = np.array([wrong[u >= t].sum() for t in grid])
+    start = int(np.argmax(accepted >= smallest_start(alpha, delta)))
+    rates = np.maximum(errors / accepted - 1e-12, 0)
+    p_values = compute_hoeffding_bentkus_p_value(rates, accepted, alpha, binary=True)[start:, 0]
+    passed = control_fwer(p_values, delta, "fixed_sequence")
+    steps = [Step(float(t), int(k), int(e)) for t, k, e in zip(grid, accepted, errors, strict=True)]
+    found = walk(steps, 700, alpha, delta, reserve=0)
+    assert found.threshold == (grid[start + passed[-1]] if len(passed) else None)
+
+
+def fallback(p_values: list[float], granted: list[float]) -> list[int]:
+    """Wiens 2003 in its own words: a hypothesis is tested at its share and what the one before it left."""
+    rejected, left = [], 0.0
+    for place, (p_value, share) in enumerate(zip(p_values, granted, strict=True)):
+        level = share + left
+        if p_value <= level:
+            rejected.append(place)
+            left = level
+        else:
+            left = 0.0
+    return rejected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_walk_is_the_fallback_procedure(seed: int) -> None:
+    alpha = delta = 0.1
+    u, wrong = risky(200, seed)
+    ranked = np.sort(u)[::-1]
+    errors = np.cumsum(wrong[np.argsort(-u)])
+    start = smallest_start(alpha, delta)
+    p_values = [float(binom.cdf(errors[k - 1], k, alpha)) for k in range(start, 201)]
+    granted = [0.0] * len(p_values)
+    granted[0], granted[start] = 0.8 * delta, 0.2 * delta
+    rejected = fallback(p_values, granted)
+    expected = ranked[start - 1 + rejected[-1]] if rejected else None
+    assert learn_then_test(u, wrong, alpha, delta).threshold == expected
+
+
+def test_an_unlucky_beginning_does_not_end_the_walk() -> None:
+    """Three errors in the first 44 rows fail the first test; three in 88 pass at the reserve's level, five do not."""
+    n, three, five = 600, wrong_at(600, 0, 5, 11), wrong_at(600, 0, 5, 11, 21, 31)
+    assert learn_then_test(falling(n), three, 0.1, 0.1).accepted == n
+    assert walk_without_reserve(n, three).threshold is None
+    assert learn_then_test(falling(n), five, 0.1, 0.1).threshold is None
+
+
+def walk_without_reserve(n: int, wrong: Array) -> Certificate:
+    errors = np.cumsum(wrong)
+    steps = [Step(float(t), k + 1, int(errors[k])) for k, t in enumerate(falling(n))]
+    return walk(steps, n, 0.1, 0.1, reserve=0)
+
+
+def test_stricter_promises_never_accept_more() -> None:
+    u, wrong = risky(2000, 3)
+    accepted = [learn_then_test(u, wrong, alpha, 0.1).accepted for alpha in (0.02, 0.05, 0.08, 0.1, 0.15)]
+    assert accepted == sorted(accepted)
+    assert accepted[0] < accepted[-1]
+
+
+def test_what_is_no_outcome_is_refused() -> None:
+    for confidence, wrong in (
+        (falling(3), np.array([0.0, 0.5, 1.0])),
+        (falling(3), np.zeros(2)),
+        (np.array([0.5, np.nan]), np.zeros(2)),
+    ):
+        with pytest.raises(DataError, match="as many numbers as outcomes of 0 or 1"):
+            learn_then_test(confidence, wrong, 0.1, 0.1)
+
+
+def test_steps_out_of_order_are_refused() -> None:
+    with pytest.raises(DataError, match="from strict to loose"):
+        walk([Step(0.5, 100, 1), Step(0.9, 50, 0)], 100, 0.1, 0.1)
+
+
 # Nothing can be promised
 
 
@@ -114,6 +207,12 @@ def test_where_the_surest_rows_are_too_often_wrong_no_number_of_labels_would_do(
     found = learn_then_test(falling(400), wrong_at(400, *range(0, 400, 4)), 0.1, 0.1)
     assert found.threshold is None
     assert found.missing_labels == -1
+
+
+def test_a_risk_just_below_alpha_needs_many_labels_and_is_not_called_hopeless() -> None:
+    found = learn_then_test(falling(200), wrong_at(200, *range(0, 200, 11)), 0.1, 0.1)
+    assert found.threshold is None
+    assert found.missing_labels > 300
 
 
 @pytest.mark.parametrize(("alpha", "delta"), [(0.0, 0.1), (1.0, 0.1), (0.1, 0.0), (0.1, 1.0), (-0.1, 0.1)])

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, log_softmax, logit
+from scipy.optimize import brentq, minimize
+from scipy.special import expit, logit, softmax
 
 from tasklift.errors import DataError
 
@@ -40,6 +40,9 @@ def brier(confidence: Array, right: Array) -> float:
 def fit_temperature(logits: Array, truth: NDArray[np.int64]) -> float:
     """The temperature that minimises the log-loss of softmax(logits / T) (Guo et al. 2017).
 
+    The loss is convex in 1 / T, and its slope is the mean logit under softmax(logits / T) less the
+    mean logit of the truth: the root of that is the minimum, to rounding.
+
     Args:
         logits: [n, classes], any real numbers; log-probabilities will do.
         truth: [n] class indices.
@@ -49,13 +52,19 @@ def fit_temperature(logits: Array, truth: NDArray[np.int64]) -> float:
     """
     if len(truth) == 0:
         return 1.0
-    rows = np.arange(len(truth))
+    # A class that is impossible (minus infinity) has probability 0 at every temperature.
+    shifted = np.maximum(logits - logits.max(axis=1, keepdims=True), -1e6)
+    of_truth = shifted[np.arange(len(truth)), truth].mean()
 
-    def loss(log_t: float) -> float:
-        return float(-log_softmax(logits / np.exp(log_t), axis=1)[rows, truth].mean())
+    def slope(inverse: float) -> float:
+        return float(np.sum(softmax(shifted * inverse, axis=1) * shifted, axis=1).mean() - of_truth)
 
-    found = minimize_scalar(loss, bounds=(np.log(0.02), np.log(50.0)), method="bounded", options={"xatol": 1e-4})
-    return float(np.exp(found.x))
+    coldest, hottest = 1 / 0.02, 1 / 50.0
+    if slope(coldest) <= 0:
+        return 1 / coldest
+    if slope(hottest) >= 0:
+        return 1 / hottest
+    return 1 / float(brentq(slope, hottest, coldest, xtol=1e-10, rtol=1e-10))
 
 
 @dataclass(frozen=True, slots=True)
