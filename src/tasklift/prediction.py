@@ -6,7 +6,7 @@ Money is not here: quantities stay true when prices change, so `measure.cost` pr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 #: Confidences and scores are rounded to this many decimals: batching changes the last bits.
@@ -102,9 +102,15 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """The stored form: empty fields are left out."""
-        row = {key: value for key, value in asdict(self).items() if not _empty(value)}
-        row["usage"] = {key: value for key, value in asdict(self.usage).items() if value}
+        row: dict[str, Any] = {}
+        for name in _PLAIN:
+            value = getattr(self, name)
+            if not _empty(value):
+                row[name] = dict(value) if isinstance(value, Mapping) else value
+        row["usage"] = {name: value for name in _USED if (value := getattr(self.usage, name))}
         row["latency_s"] = round(self.latency_s, DECIMALS)
+        if self.error is not None:
+            row["error"] = {"kind": self.error.kind, "message": self.error.message}
         if self.children:
             row["children"] = [child.to_json() for child in self.children]
         return row
@@ -120,6 +126,11 @@ class Prediction:
         known["citations"] = tuple(row.get("citations", ()))
         known["tool_calls"] = tuple(row.get("tool_calls", ()))
         return cls(**known)
+
+
+#: Fields that are stored as they are. Written out, because a server stores one prediction a request.
+_PLAIN = ("output", "scores", "confidence", "deferred", "notes", "citations", "tool_calls")
+_USED = tuple(Usage.__dataclass_fields__)
 
 
 def _empty(value: Any) -> bool:

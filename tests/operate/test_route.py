@@ -41,7 +41,7 @@ async def test_a_release_and_a_rollback_are_followed_within_a_second(
     releases = Releases(database, lambda _: None)
     arms = [Arm(one.fingerprint, name) for name, one in fitted.items()]
     await releases.release("t", arms[0], Trial(), "me")
-    router, watch = Router(releases, lambda name: load_for_production(tmp_path, name)), Watch(database)
+    router, watch = Router(releases, lambda _, name: load_for_production(tmp_path, name)), Watch(database)
     await router.refresh()
     router.follow(watch)
     try:
@@ -63,7 +63,7 @@ async def test_a_damaged_candidate_leaves_the_old_one_in_place(
     releases = Releases(database, lambda _: None)  # as if it was damaged after the release was checked
     good, bad = (Arm(one.fingerprint, name) for name, one in fitted.items())
     (tmp_path / "artifacts" / bad.candidate / "candidate.json").write_text("{")
-    router = Router(releases, lambda name: load_for_production(tmp_path, name))
+    router = Router(releases, lambda _, name: load_for_production(tmp_path, name))
     await releases.release("t", good, Trial(), "me")
     await router.refresh()
     await releases.release("t", bad, Trial(share=0.5), "me")

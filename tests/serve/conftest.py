@@ -115,7 +115,7 @@ class Running:
     def send(
         self, method: str, path: str, body: bytes | None = None, key: str | None = None
     ) -> tuple[int, Any, dict[str, str]]:
-        """Status, JSON (or text) and headers of any request; the server's own key unless another is given ('': none)."""
+        """Status, JSON (or text), headers; with the server's own key unless one is given ('': none)."""
         headers = {"content-type": "application/json"}
         if key != "":
             headers["authorization"] = f"Bearer {key or self.key}"

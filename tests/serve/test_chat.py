@@ -58,7 +58,7 @@ def test_models_are_the_tasks_that_the_key_may_ask(running: Any) -> None:
 
 
 def test_keys_are_asked_for_and_their_scope_counts(running: Any) -> None:
-    with pytest.raises(openai.AuthenticationError, match="no API key|not an API key"):
+    with pytest.raises(openai.AuthenticationError, match="not an API key"):
         ask(running.client("nonsense"))
     assert running.send("POST", "/v1/chat/completions", b"{}", key="")[0] == 401
     with pytest.raises(openai.PermissionDeniedError, match="predict:colours"):
@@ -143,7 +143,8 @@ def test_other_addresses_and_methods_get_errors_of_the_same_form(running: Any) -
 
 def test_slow_clients_do_not_hold_the_others(running: Any) -> None:
     host, port = running.url.removeprefix("http://").split(":")
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {running.key}\r\ncontent-length: 100\r\n\r\n{{"
+    key = f"authorization: Bearer {running.key}"
+    head = "\r\n".join(["POST /v1/chat/completions HTTP/1.1", "host: x", key, "content-length: 9", "", "{"])
     slow = [socket.create_connection((host, int(port))) for _ in range(300)]
     try:
         for one in slow:

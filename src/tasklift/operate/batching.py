@@ -17,7 +17,47 @@ from tasklift.strategy import Candidate, Context, Family, Input, Resources, Trai
 WINDOW_S = 0.002
 
 
-class Batched(Candidate):
+class Wrapped(Candidate):
+    """A candidate that answers through another one and is like it in everything else."""
+
+    def __init__(self, inner: Candidate) -> None:
+        self.inner = inner
+        self.fingerprint: str = inner.fingerprint
+        self.family: Family = inner.family
+        self.traits: Traits = inner.traits
+        self.setup: Resources = inner.setup
+        self.training_ids = inner.training_ids
+        self.notes: Mapping[str, Any] = inner.notes
+
+    def save(self, folder: Path) -> None:
+        """As the candidate inside."""
+        self.inner.save(folder)
+
+    async def aclose(self) -> None:
+        """Close the candidate inside."""
+        await self.inner.aclose()
+
+
+class Budgeted(Wrapped):
+    """A stage that may take only so long: a late answer is a failed one, and the next stage is asked."""
+
+    def __init__(self, inner: Candidate, budget_s: float) -> None:
+        super().__init__(inner)
+        self._budget_s = budget_s
+
+    async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
+        """One prediction an input; all of them failed where time was over."""
+        until = time.monotonic() + self._budget_s
+        deadline = until if ctx.deadline is None else min(until, ctx.deadline)
+        try:
+            async with asyncio.timeout(self._budget_s):
+                return await self.inner.predict(inputs, replace(ctx, deadline=deadline))
+        except TimeoutError:
+            said = f"the stage took longer than {self._budget_s:g} s"
+            return [Prediction.failed("timeout", said, latency_s=self._budget_s) for _ in inputs]
+
+
+class Batched(Wrapped):
     """A local candidate whose single requests are put together.
 
     One batch runs at a time, on the one worker thread. When it is done, everything that waits goes into
@@ -29,13 +69,7 @@ class Batched(Candidate):
     """
 
     def __init__(self, inner: Candidate, window_s: float = WINDOW_S) -> None:
-        self.inner = inner
-        self.fingerprint: str = inner.fingerprint
-        self.family: Family = inner.family
-        self.traits: Traits = inner.traits
-        self.setup: Resources = inner.setup
-        self.training_ids = inner.training_ids
-        self.notes: Mapping[str, Any] = inner.notes
+        super().__init__(inner)
         self._window_s = window_s
         self._waiting: deque[tuple[Input, asyncio.Future[Prediction]]] = deque()
         self._runner: asyncio.Task[None] | None = None
@@ -75,10 +109,6 @@ class Batched(Candidate):
         for (_, future), answer in zip(batch, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
-
-    def save(self, folder: Path) -> None:
-        """As the candidate inside."""
-        self.inner.save(folder)
 
     async def aclose(self) -> None:
         """Wait for what is under way, then close the candidate inside."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol, cast
 
 from tasklift.errors import ArtifactError, ReleaseError
 from tasklift.llm.client import ClientOptions
 from tasklift.llm.open import open_endpoint
-from tasklift.operate.batching import Batched
+from tasklift.operate.batching import Batched, Budgeted
 from tasklift.strategies.artifact import read_card
 from tasklift.strategies.fitting import load_candidate
-from tasklift.strategies.layered import LayeredCandidate
 from tasklift.strategies.prompt import PromptedCandidate
 from tasklift.strategy import Candidate
 
@@ -18,12 +19,24 @@ from tasklift.strategy import Candidate
 ONLINE = ClientOptions(max_retries=2, backoff_s=0.1, max_retry_after_s=2.0, max_concurrency=512)
 
 
-def load_for_production(state: Path, fingerprint: str, options: ClientOptions = ONLINE) -> Candidate:
+class Staged(Protocol):
+    """A candidate made of stages. Asked for by its shape: loading the layered strategy costs 100 MB, which a
+    server of prompts does not need."""
+
+    def with_stages(self, wrap: Callable[[str, Candidate], Candidate]) -> Candidate:
+        """The same candidate with other stages."""
+        ...
+
+
+def load_for_production(
+    state: Path, fingerprint: str, stage_timeouts_s: Mapping[str, float] | None = None, options: ClientOptions = ONLINE
+) -> Candidate:
     """The candidate with its requests batched, and without the response cache of evaluations.
 
     Args:
         state: `.tasklift` of the project.
         fingerprint: of a fitted candidate.
+        stage_timeouts_s: of the stages of a layered one.
         options: how hosted models are treated.
 
     Raises:
@@ -33,15 +46,19 @@ def load_for_production(state: Path, fingerprint: str, options: ClientOptions = 
     found = load_candidate(state / "artifacts" / fingerprint)
     if found.fingerprint != fingerprint:
         raise ArtifactError(f"{state / 'artifacts' / fingerprint}: holds another candidate; fit it again")
-    return ready(found, options)
+    return ready(found, stage_timeouts_s or {}, options)
 
 
-def ready(candidate: Candidate, options: ClientOptions = ONLINE) -> Candidate:
+def ready(candidate: Candidate, stage_timeouts_s: Mapping[str, float], options: ClientOptions) -> Candidate:
     """The same candidate for production. A layered one is batched stage by stage, so that no sure answer
     waits for another request's slow stage."""
-    if isinstance(candidate, LayeredCandidate):
-        prompt = None if candidate.prompt is None else ready(candidate.prompt, options)
-        return LayeredCandidate(candidate.card, ready(candidate.core, options), prompt, candidate.rule)
+    if hasattr(candidate, "with_stages"):
+
+        def wrap(name: str, stage: Candidate) -> Candidate:
+            made = ready(stage, {}, options)
+            return Budgeted(made, stage_timeouts_s[name]) if name in stage_timeouts_s else made
+
+        return cast(Staged, candidate).with_stages(wrap)
     if isinstance(candidate, PromptedCandidate) and candidate.model.remote:
         candidate.model = open_endpoint(candidate.model.name, options)
     return candidate if candidate.traits.remote or candidate.family == "human" else Batched(candidate)

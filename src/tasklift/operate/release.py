@@ -184,7 +184,8 @@ class Releases:
         """Task -> newest version: what workers poll."""
         query = select(releases.c.task, func.max(releases.c.version)).group_by(releases.c.task)
         async with self._database.read() as connection:
-            return {task: version for task, version in (await connection.execute(query)).all()}
+            rows = (await connection.execute(query)).all()
+        return {task: version for task, version in rows}  # noqa: C416 - rows are no plain pairs
 
     async def release(self, task: str, arm: Arm, trial: Trial, by: str) -> Release:
         """Put a candidate into production, whole or on trial.
@@ -285,7 +286,7 @@ class Releases:
                 await bump(connection, REVISION)
         except IntegrityError as error:
             raise ConflictError(
-                f"{task}: somebody else made release {version} at the same moment; look at `tasklift status`, then decide"
+                f"{task}: somebody else made release {version} at the same moment; see `tasklift status`, then decide"
             ) from error
         return made
 

@@ -15,12 +15,13 @@ from tasklift.strategy import Candidate
 from tasklift_platform.errors import DatabaseError
 from tasklift_platform.watch import Watch
 
-#: How often a worker looks whether its watch has seen a new release: well below the second in which a rollback has to work.
+#: How often a worker asks its watch for a new release: well below the second in which a rollback has to work.
 POLL_S = 0.1
 #: Candidates that no route needs any more stay loaded, so that a rollback needs no loading.
 KEPT = 4
 
-Load = Callable[[str], Candidate]
+#: From the name of a task and a fingerprint to a candidate.
+Load = Callable[[str, str], Candidate]
 _log = logging.getLogger(__name__)
 
 
@@ -76,13 +77,13 @@ class Router:
 
     Args:
         releases: where they are.
-        load: from fingerprint to candidate; raises a `TaskliftError` where it is gone or damaged.
+        load: raises a `TaskliftError` where the candidate is gone or damaged.
     """
 
     releases: Releases
     load: Load
     live: dict[str, Live] = field(default_factory=dict)
-    _loaded: dict[str, Candidate] = field(default_factory=dict)
+    _loaded: dict[tuple[str, str], Candidate] = field(default_factory=dict)
     _watching: asyncio.Task[None] | None = None
 
     async def refresh(self) -> None:
@@ -132,14 +133,14 @@ class Router:
         problems = []
         for overlay, route in release.routes.items():
             try:
-                stable = await self._arm(route.stable)
+                stable = await self._arm(release.task, route.stable)
             except TaskliftError as error:
                 problems.append(str(error))
                 if before and overlay in before.routes:
                     routes[overlay] = before.routes[overlay]
                 continue
             try:
-                challenger = await self._arm(route.challenger) if route.challenger else None
+                challenger = await self._arm(release.task, route.challenger) if route.challenger else None
             except TaskliftError as error:
                 problems.append(str(error))
                 challenger = None
@@ -148,16 +149,17 @@ class Router:
             _log.error("release %d of %s is not followed: %s", release.version, release.task, problem)
         return Live(release.version, routes, "; ".join(problems))
 
-    async def _arm(self, arm: Arm) -> LiveArm:
-        if arm.candidate not in self._loaded:
-            self._loaded[arm.candidate] = await asyncio.to_thread(self.load, arm.candidate)
-        return LiveArm(arm, self._loaded[arm.candidate])
+    async def _arm(self, task: str, arm: Arm) -> LiveArm:
+        place = (task, arm.candidate)
+        if place not in self._loaded:
+            self._loaded[place] = await asyncio.to_thread(self.load, *place)
+        return LiveArm(arm, self._loaded[place])
 
     async def _forget(self) -> None:
         """Close the candidates that no release needs, but for the newest few."""
         needed = {
-            arm.arm.candidate
-            for live in self.live.values()
+            (task, arm.arm.candidate)
+            for task, live in self.live.items()
             for route in live.routes.values()
             for arm in (route.stable, route.challenger)
             if arm is not None

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, insert, select
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy import TextClause, func, insert, select, text
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from tasklift.errors import TrafficError
 from tasklift.operate.ledger import Ledger, left_behind
@@ -94,35 +94,39 @@ class TraceWriter:
     ) -> None:
         self._database, self._ledger = database, ledger
         self._window_s, self._most = window_s, most_waiting
-        self._waiting: list[Trace] = []
+        self._waiting: list[str] = []  # rows as JSON
+        self._reviews: list[dict[str, Any]] = []
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self._ended = 0  # rows that wait no longer, whatever became of them
+        self._lost_before = 0
         self.written = 0
         self.lost = 0
-        self._lost_before = 0
 
-    def put(self, trace: Trace) -> None:
-        """Take a trace; it is lost, and counted, where too many wait already."""
+    def put(self, trace: Trace) -> bool:
+        """Take a trace; False where too many wait already: it is lost, and counted."""
         self._ledger.took()
         if len(self._waiting) >= self._most:
             self.lost += 1
-            return
-        self._waiting.append(trace)
+            return False
+        # Encoded now, so that the work is spread over the requests instead of stopping all of them at once.
+        self._waiting.append(_json(_row(trace)))
+        if trace.review is not None:
+            self._reviews.append(review_row(trace))
+        return True
 
     async def put_durably(self, trace: Trace) -> None:
         """Take a trace and return when it is in the database, together with others that wait.
 
         Raises:
-            TrafficError: it could not be written.
+            TrafficError: it could not be written now; it may be later.
         """
-        self._ledger.took()
-        self._waiting.append(trace)
-        while trace in self._waiting:
-            if not await self.flush():
-                with contextlib.suppress(ValueError):
-                    self._waiting.remove(trace)
-                    self._lost_now(1)
-                raise TrafficError("the trace cannot be written now, and this task answers only with one; try again")
+        place = self._ended + len(self._waiting) + 1
+        accepted = self.put(trace)
+        while accepted and self._ended < place:
+            accepted = await self.flush()
+        if not accepted:
+            raise TrafficError("the trace cannot be written now, and this task answers only with one; try again")
 
     @property
     def waiting(self) -> int:
@@ -141,9 +145,8 @@ class TraceWriter:
                 await self._task
         while self._waiting and await self.flush():
             pass
-        self._lost_now(len(self._waiting))
-        self._waiting.clear()
-        self._ledger.close()
+        if not self._waiting:
+            self._ledger.close()  # else the next worker finds it, and counts
 
     async def _run(self) -> None:
         while True:
@@ -154,46 +157,43 @@ class TraceWriter:
     async def flush(self) -> bool:
         """Write one batch; False where the database refused, and the rows wait on."""
         async with self._writing:
-            batch = self._waiting[:BATCH]
+            batch, asked = self._waiting[:BATCH], self._reviews[:]
             if not batch:
                 return True
             try:
-                refused = await self._write(batch)
-            except DatabaseError as error:
+                refused = await self._write(batch, asked)
+            except (DatabaseError, SQLAlchemyError) as error:
                 _log.warning("%d traces wait: the database refused (%s)", len(self._waiting), error)
                 return False
             del self._waiting[: len(batch)]
+            del self._reviews[: len(asked)]
+            self._ended += len(batch)
             self._ledger.wrote(len(batch) - refused)
             self.written += len(batch) - refused
             self.lost += refused
             return True
 
-    async def _write(self, batch: Sequence[Trace]) -> int:
+    async def _write(self, batch: Sequence[str], asked: list[dict[str, Any]]) -> int:
         """Write the rows, one by one where one of them is refused; how many were refused."""
-        rows, asked = await asyncio.to_thread(_rows, batch)
         try:
-            await self._insert(rows, asked)
+            await self._insert(batch, asked)
         except (IntegrityError, DataError):
             if len(batch) == 1:
-                _log.warning("a trace was refused by the database: %s", batch[0].id)
+                _log.warning("a trace was refused by the database")
                 return 1
-            return sum([await self._write([trace]) for trace in batch])
+            return sum([await self._write([row], asked if at == 0 else []) for at, row in enumerate(batch)])
         return 0
 
-    async def _insert(self, rows: list[dict[str, Any]], asked: list[dict[str, Any]]) -> None:
+    async def _insert(self, batch: Sequence[str], asked: list[dict[str, Any]]) -> None:
         lost = self.lost
         async with self._database.write() as connection:
-            await connection.execute(insert(traces), rows)
+            await connection.execute(_BULK[self._database.is_sqlite], {"rows": f"[{','.join(batch)}]"})
             if asked:
                 await connection.execute(insert(reviews), asked)
             if lost > self._lost_before:
-                await connection.execute(
-                    insert(losses), [loss(lost - self._lost_before, "refused, or too many waited")]
-                )
+                row = loss(lost - self._lost_before, "too many waited, or refused")
+                await connection.execute(insert(losses), [row])
         self._lost_before = lost
-
-    def _lost_now(self, count: int) -> None:
-        self.lost += count
 
 
 def loss(count: int, reason: str) -> dict[str, Any]:
@@ -232,9 +232,21 @@ def best_guess(prediction: Prediction) -> Prediction | None:
     return next((stage for stage in reversed(prediction.children) if stage.output is not None), None)
 
 
-def _rows(batch: Sequence[Trace]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of `traces`, and of `reviews` for those that ask for one (deferrals have theirs already)."""
-    return [_row(trace) for trace in batch], [review_row(trace) for trace in batch if trace.review is not None]
+def _bulk(is_sqlite: bool) -> TextClause:
+    """One statement for a whole batch, which comes as one JSON text: with a parameter for each value the driver
+    would stop the event loop for every row."""
+    names = [column.name for column in traces.columns]
+    if is_sqlite:
+        values = ", ".join(f"value ->> '$.{name}'" for name in names)
+        source = "json_each(:rows)"
+    else:
+        postgres = {"TEXT": "text", "DOUBLE": "double precision", "INTEGER": "integer", "BOOLEAN": "boolean"}
+        kinds = ", ".join(f"{column.name} {postgres[str(column.type)]}" for column in traces.columns)
+        values, source = ", ".join(names), f"json_to_recordset(CAST(:rows AS json)) AS given({kinds})"
+    return text(f"INSERT INTO traces ({', '.join(names)}) SELECT {values} FROM {source}")  # noqa: S608 - our names
+
+
+_BULK = {True: _bulk(True), False: _bulk(False)}
 
 
 def _row(trace: Trace) -> dict[str, Any]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
 import logging
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
@@ -20,7 +17,7 @@ from tasklift.errors import TaskliftError
 from tasklift.operate.ledger import Ledger
 from tasklift.operate.load import load_for_production
 from tasklift.operate.release import Releases
-from tasklift.operate.route import Router
+from tasklift.operate.route import Load, Router
 from tasklift.operate.service import Served, Service
 from tasklift.operate.store import open_store
 from tasklift.operate.traffic import TraceWriter, count_left_behind
@@ -32,7 +29,7 @@ from tasklift.serve.openai import Chat
 from tasklift.serve.openapi import document
 from tasklift.serve.prices import price_of
 from tasklift.serve.settings import ServeSettings
-from tasklift_platform.database import Database
+from tasklift.strategy import Candidate
 from tasklift_platform.keys import KeyRing
 from tasklift_platform.rates import Rates
 from tasklift_platform.watch import Watch
@@ -115,7 +112,7 @@ class Worker:
         ledgers = settings.state / "workers"
         await count_left_behind(database, ledgers)
         writer = TraceWriter(database, Ledger(ledgers))
-        router = Router(Releases(database, lambda _: None), lambda name: load_for_production(settings.state, name))
+        router = Router(Releases(database, lambda _: None), _loader(settings, project))
         service = Service(served, router, writer, database, lambda name, candidate: price_of(project, name, candidate))
         keys = None if settings.is_open else KeyRing(database, watch, Rates(settings.workers))
         api.state.access, api.state.service = Access(keys), service
@@ -129,6 +126,15 @@ class Worker:
             await service.aclose()
             await watch.aclose()
             await database.aclose()
+
+
+def _loader(settings: ServeSettings, project: Project) -> Load:
+    def load(task: str, fingerprint: str) -> Candidate:
+        found = project.tasks.get(task)
+        limits = dict(found.serving.stage_timeouts_s) if found else {}
+        return load_for_production(settings.state, fingerprint, limits)
+
+    return load
 
 
 def create() -> Worker:

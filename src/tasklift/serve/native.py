@@ -10,7 +10,6 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasklift.errors import DataError
 from tasklift.operate import review as reviewing
 from tasklift.operate.service import Answered, Asked, Service
 from tasklift.operate.traffic import WINDOW_S

@@ -8,7 +8,6 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from tasklift.operate.traffic import lost_traces
-from tasklift.serve.http import ApiError
 from tasklift.serve.metrics import CONTENT_TYPE, exposition
 from tasklift.serve.native import Key, TaskName, TheDatabase, TheService, error_responses
 from tasklift.serve.openai import unknown_model

@@ -8,7 +8,6 @@ from tasklift.measure.cost import item_cost
 from tasklift.operate.service import Price
 from tasklift.prediction import Usage
 from tasklift.project import Project
-from tasklift.strategies.layered import LayeredCandidate
 from tasklift.strategies.prompt import PromptedCandidate
 from tasklift.strategy import Candidate
 
@@ -39,9 +38,10 @@ def price_of(project: Project, task: str, candidate: Candidate) -> Price:
 
 
 def _model_of(candidate: Candidate) -> str | None:
-    """The hosted model that it asks; None where it asks none."""
-    if isinstance(candidate, LayeredCandidate):
-        return None if candidate.prompt is None else _model_of(candidate.prompt)
+    """The hosted model that it asks, itself or in a stage; None where it asks none."""
+    for inner in (getattr(candidate, "inner", None), getattr(candidate, "prompt", None)):
+        if inner is not None:
+            return _model_of(inner)
     if isinstance(candidate, PromptedCandidate) and candidate.model.remote:
         return candidate.model.name
     return None
