@@ -198,6 +198,54 @@ def rollback(
 
 
 @app.command()
+def status(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What is in production, how a trial stands, what waits for people."""
+    _run("release:status", task=task, folder=project, database=database, as_json=as_json)
+
+
+@app.command()
+def review(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    answer: Annotated[list[str] | None, typer.Option(help="REVIEW=LABEL; may be given several times.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer what waits for a person, here in the terminal; --json only lists."""
+    _run(
+        "review:review", task=task, folder=project, answers=answer or [], limit=limit, database=database, as_json=as_json
+    )
+
+
+@app.command()
+def explain(
+    trace: Annotated[str, typer.Argument(help="Trace id, as the header x-tasklift-trace-id says it.")],
+    project: ProjectOption = Path(),
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Why did this customer get this answer: prompt, model, data, decision, release, threshold, near rows."""
+    _run("review:explain", trace=trace, folder=project, database=database, as_json=as_json)
+
+
+@app.command()
+def replay(
+    trace: Annotated[str, typer.Argument(help="Trace id.")],
+    project: ProjectOption = Path(),
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the candidate of a trace its question again: the same answer, where it is deterministic."""
+    _run("review:replay", trace=trace, folder=project, database=database, as_json=as_json)
+
+
+@app.command()
 def history(
     task: TaskArgument = None,
     project: ProjectOption = Path(),

@@ -15,6 +15,7 @@ from tasklift.measure.store import EvaluationFolder
 from tasklift.measure.stored import newest_evaluation
 from tasklift.operate.load import find_candidate, load_for_production, name_of
 from tasklift.operate.release import ALL, Arm, Guards, Release, Releases, Route, Trial
+from tasklift.operate.status import Status, certificate_line, status_of, trial_lines
 from tasklift.project import Project
 from tasklift_platform.database import Database
 
@@ -74,6 +75,40 @@ def history(task: str | None, folder: Path, database: str | None, as_json: bool)
     return 0
 
 
+def status(task: str | None, folder: Path, database: str | None, as_json: bool) -> int:
+    """What is in production, how the trial stands, what waits."""
+    project = Project.open(folder)
+    names = [project.task(task).name] if task else list(project.tasks)
+
+    async def run(opened: Database) -> list[Status]:
+        return [await status_of(opened, project.state, name) for name in names]
+
+    found = with_database(folder, database, run)
+    if as_json:
+        show.print_json({"tasks": [one.to_json() for one in found]})
+    else:
+        print("\n".join(line for one in found for line in status_lines(one)))
+    return 0
+
+
+def status_lines(found: Status) -> list[str]:
+    """A task in production for a reader."""
+    if found.release is None:
+        return [f"{found.task}: nothing is released yet"]
+    lines = [f"{found.task}: release {found.release.version}, {when(found.release.at)}, by {found.release.by}"]
+    for overlay, route in found.release.routes.items():
+        lines += [f"overlay {overlay}"] if overlay else []
+        lines += [f"  {line}" for line in route_lines(route)]
+        if overlay in found.trials:
+            lines += [f"  {line}" for line in trial_lines(found.trials[overlay], route.guards.alpha)]
+        if overlay in found.audits:
+            line = certificate_line(found.certificates[overlay], found.audits[overlay], route.suspended)
+            lines.append(f"  {line}")
+    waiting = found.reviews
+    lines.append(f"  reviews: {waiting['open']} open, {waiting['answered']} answered; {waiting['labels']} labels by callers")
+    return lines + ([f"  traces lost: {found.lost}"] if found.lost else [])
+
+
 def releases(project: Project, database: Database) -> Releases:
     """The releases of a project; candidates are loaded for a try before they are released."""
     return Releases(database, lambda fingerprint: load_for_production(project.state, fingerprint))
@@ -127,8 +162,6 @@ def route_lines(route: Route) -> list[str]:
     if route.challenger is not None:
         how = "in the shadow" if route.shadow else f"{route.share:.0%} of the callers"
         lines.append(f"challenger  {_arm(route.challenger)}, {how}")
-    if route.suspended:
-        lines.append(f"certificate suspended: {route.suspended}")
     return lines
 
 

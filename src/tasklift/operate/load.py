@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from tasklift.errors import ArtifactError, ReleaseError
+from tasklift.llm.cached import CachedModel
 from tasklift.llm.client import ClientOptions
 from tasklift.llm.open import open_endpoint
 from tasklift.operate.batching import Batched, Budgeted
@@ -59,8 +60,12 @@ def ready(candidate: Candidate, stage_timeouts_s: Mapping[str, float], options: 
             return Budgeted(made, stage_timeouts_s[name]) if name in stage_timeouts_s else made
 
         return cast(Staged, candidate).with_stages(wrap)
-    if isinstance(candidate, PromptedCandidate) and candidate.model.remote:
-        candidate.model = open_endpoint(candidate.model.name, options)
+    if isinstance(candidate, PromptedCandidate):
+        model = candidate.model
+        if model.remote:
+            candidate.model = open_endpoint(model.name, options)
+        elif isinstance(model, CachedModel):
+            candidate.model = model.inner
     return candidate if candidate.traits.remote or candidate.family == "human" else Batched(candidate)
 
 
@@ -80,6 +85,16 @@ def find_candidate(state: Path, given: str) -> str:
         )
     known = ", ".join(path.parent.name[:12] for path in folders[:10]) or "none; run `tasklift evaluate`"
     raise ReleaseError(f"no saved candidate begins with {given!r}; there are: {known}")
+
+
+def promised_risk(state: Path, fingerprint: str) -> float | None:
+    """The highest risk that the certificate of a saved candidate promises; None where it has none.
+
+    Raises:
+        ArtifactError: gone or damaged.
+    """
+    certificate = read_card(state / "artifacts" / fingerprint).notes.get("certificate")
+    return float(certificate["alpha"]) if certificate and certificate["threshold"] is not None else None
 
 
 def name_of(state: Path, fingerprint: str) -> str:

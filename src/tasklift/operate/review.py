@@ -101,6 +101,13 @@ async def review_of(database: Database, identity: str) -> Review:
     return _review(row)
 
 
+async def reviews_of(database: Database, trace: str) -> list[Review]:
+    """What people were asked about one trace."""
+    async with database.read() as connection:
+        rows = (await connection.execute(select(reviews).where(reviews.c.trace == trace))).mappings().all()
+    return [_review(row) for row in rows]
+
+
 async def answer_review(database: Database, task: Task, identity: str, answer: str, by: str) -> Review:
     """Take a person's answer.
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tasklift.cache import computing_afresh
 from tasklift.errors import ReleaseError
 from tasklift.operate.policy import kept_input
 from tasklift.operate.review import add_review
@@ -215,7 +216,8 @@ async def _predict(candidate: Candidate, values: Sequence[Input], timeout_s: flo
     context = Context(deadline=time.monotonic() + timeout_s, overlay=overlay or None)
     try:
         async with asyncio.timeout(timeout_s):
-            return await candidate.predict(values, context)
+            with computing_afresh():  # a cache of vectors would grow with every text that comes in
+                return await candidate.predict(values, context)
     except TimeoutError:
         return [Prediction.failed("timeout", f"no answer within {timeout_s:g} s", latency_s=timeout_s) for _ in values]
 

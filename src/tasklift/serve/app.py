@@ -14,8 +14,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from tasklift.errors import TaskliftError
+from tasklift.operate.guard import Guard
 from tasklift.operate.ledger import Ledger
-from tasklift.operate.load import load_for_production
+from tasklift.operate.load import load_for_production, promised_risk
 from tasklift.operate.release import Releases
 from tasklift.operate.route import Load, Router
 from tasklift.operate.service import Served, Service
@@ -29,6 +30,7 @@ from tasklift.serve.openai import Chat
 from tasklift.serve.openapi import document
 from tasklift.serve.prices import price_of
 from tasklift.serve.settings import ServeSettings
+from tasklift.strategies.artifact import read_card
 from tasklift.strategy import Candidate
 from tasklift_platform.keys import KeyRing
 from tasklift_platform.rates import Rates
@@ -112,17 +114,21 @@ class Worker:
         ledgers = settings.state / "workers"
         await count_left_behind(database, ledgers)
         writer = TraceWriter(database, Ledger(ledgers))
-        router = Router(Releases(database, lambda _: None), _loader(settings, project))
+        releases = Releases(database, lambda name: read_card(settings.state / "artifacts" / name))
+        router = Router(releases, _loader(settings, project))
         service = Service(served, router, writer, database, lambda name, candidate: price_of(project, name, candidate))
         keys = None if settings.is_open else KeyRing(database, watch, Rates(settings.workers))
         api.state.access, api.state.service = Access(keys), service
         await router.refresh()
         router.follow(watch)
         writer.start()
+        guard = Guard(database, releases, lambda name: promised_risk(settings.state, name), tuple(served))
+        guard.start()
         self._chat = Chat(service, api.state.access)
         try:
             yield
         finally:
+            await guard.aclose()
             await service.aclose()
             await watch.aclose()
             await database.aclose()
