@@ -51,7 +51,7 @@ class DatabaseOptions:
         busy_timeout_s: how long a writer waits for its turn.
         connections: at most this many at once: Postgres in all, SQLite for reading (one more writes).
         connect_timeout_s: Postgres only: how long to wait for a connection.
-        statement_timeout_s: Postgres only: longest statement.
+        statement_timeout_s: Postgres only: longest statement; migrations of large tables need more.
     """
 
     synchronous: Literal["normal", "full"] = "full"
@@ -252,8 +252,12 @@ def _postgres(address: sa.URL, options: DatabaseOptions) -> tuple[AsyncEngine, A
         pool_pre_ping=True,  # after a restart of the server nobody meets a dead connection
         connect_args={
             "timeout": options.connect_timeout_s,
-            "command_timeout": options.statement_timeout_s,
-            "server_settings": {"application_name": "tasklift", "lock_timeout": f"{options.busy_timeout_s:.3f}s"},
+            "command_timeout": options.statement_timeout_s + 5.0,  # for a server that does not even say no
+            "server_settings": {
+                "application_name": "tasklift",
+                "lock_timeout": str(int(options.busy_timeout_s * 1000)),
+                "statement_timeout": str(int(options.statement_timeout_s * 1000)),
+            },
         },
     )
     return engine, engine.execution_options(postgresql_readonly=True)

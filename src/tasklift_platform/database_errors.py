@@ -58,10 +58,11 @@ def translated(url: sa.URL) -> Iterator[None]:
             raise
         kind, todo = found
         raise kind(f"{_name(url)}: {_first_line(error.orig)}; {todo}") from error
-    except (OSError, TimeoutError) as error:
-        if isinstance(error, TimeoutError) or url.get_backend_name() == "sqlite":
-            raise  # a deadline of the caller's, or a file of the caller's
-        raise DatabaseLostError(f"{_name(url)}: no connection ({error}); is it running?") from error
+    except OSError as error:  # TimeoutError is one, and Postgres' driver raises it bare
+        if url.get_backend_name() == "sqlite":
+            raise  # of the caller's own block
+        words = str(error) or "no answer in time"
+        raise DatabaseLostError(f"{_name(url)}: no connection ({words}); is it running?") from error
 
 
 def _name(url: sa.URL) -> str:

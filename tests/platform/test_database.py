@@ -210,6 +210,19 @@ async def test_a_missing_postgres_database_says_how_to_make_it(postgres: Scratch
         await Database.open(f"postgresql://tasklift@/absent?host={postgres.folder}")
 
 
+async def test_a_statement_and_a_lock_that_take_too_long_are_busy(postgres: ScratchPostgres) -> None:
+    url = postgres.new_database()
+    database = await Database.open(url, DatabaseOptions(statement_timeout_s=0.3, busy_timeout_s=0.1))
+    with pytest.raises(DatabaseBusyError, match="took too long"):
+        await database.run(lambda connection: connection.execute(sa.text("SELECT pg_sleep(2)")), patience_s=0)
+    lock = sa.text("SELECT pg_advisory_xact_lock(1)")
+    async with database.write() as connection:
+        await connection.execute(lock)
+        with pytest.raises(DatabaseBusyError, match="lock was held"):
+            await database.run(lambda other: other.execute(lock), patience_s=0)
+    await database.aclose()
+
+
 async def test_writes_go_on_after_postgres_crashed_and_came_back(postgres: ScratchPostgres) -> None:
     database = await Database.open(postgres.new_database())
     async with database.write() as connection:

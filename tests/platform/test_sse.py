@@ -12,7 +12,8 @@ from contextlib import AbstractAsyncContextManager
 
 import httpx2
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi import FastAPI, Request
+from starlette.types import ASGIApp
 
 from tasklift_platform.web.drain import Drain
 from tasklift_platform.web.shell import Shell
@@ -65,9 +66,19 @@ async def test_a_reader_that_does_not_keep_up_is_sent_away() -> None:
 
 
 def application(channel: Channel, drain: Drain) -> ASGIApp:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        stream = EventStream(channel.subscribe(last_event_id(scope)), drain, heartbeat_s=0.05)
-        await stream(scope, receive, send)
+    app = FastAPI(openapi_url=None)
+
+    @app.get("/", response_model=None)
+    async def events(request: Request) -> EventStream:
+        return EventStream(channel.subscribe(last_event_id(request.scope)), drain, heartbeat_s=0.05)
+
+    @app.get("/broken", response_model=None)
+    async def broken() -> EventStream:
+        async def source() -> AsyncIterator[Event]:
+            yield Event("one")
+            raise RuntimeError("the source broke")
+
+        return EventStream(source(), drain)
 
     return Shell(app, drain)
 
@@ -111,6 +122,13 @@ async def test_streams_end_when_the_process_goes_down(serving: Serving) -> None:
         async for _ in response.aiter_lines():
             pass
         assert await drain.wait_idle(1.0)
+
+
+async def test_a_source_that_breaks_cuts_the_stream(serving: Serving) -> None:
+    drain = Drain()
+    async with serving(application(Channel(), drain), drain) as url, httpx2.AsyncClient(timeout=5) as client:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await client.get(f"{url}/broken")
 
 
 def test_sigterm_finishes_requests_and_ends_streams() -> None:

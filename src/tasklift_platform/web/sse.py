@@ -15,11 +15,11 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tasklift_platform.web.drain import Drain
 
-_RETRY_MS = 1000  # a browser comes back after this long
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -114,22 +114,29 @@ def last_event_id(scope: Scope) -> str:
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"last-event-id"), "")
 
 
-class EventStream:
-    """An answer (ASGI) that streams `events` until they end, the reader leaves, or the process goes down.
+class EventStream(Response):
+    """An answer that streams `events` until they end, the reader leaves, or the process goes down.
 
     Args:
         events: closed at the end in any case.
         drain: ends the stream when the process goes down; the reader then comes back to another one.
         heartbeat_s: after so long without an event a comment is sent, so that proxies keep the connection.
+        retry_ms: a browser comes back after so long; None: it is not told.
     """
 
-    def __init__(self, events: AsyncIterator[Event], drain: Drain, heartbeat_s: float = 15.0) -> None:
-        self._events, self._drain, self._heartbeat_s = events, drain, heartbeat_s
+    def __init__(
+        self, events: AsyncIterator[Event], drain: Drain, *, heartbeat_s: float = 15.0, retry_ms: int | None = 1000
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.raw_headers = list(_HEADERS)
+        self._events, self._drain = events, drain
+        self._heartbeat_s, self._retry_ms = heartbeat_s, retry_ms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
-        await send(_body(f"retry: {_RETRY_MS}\n\n".encode()))
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send(_body(b"" if self._retry_ms is None else f"retry: {self._retry_ms}\n\n".encode()))
         ends = [asyncio.create_task(self._drain.wait_begun()), asyncio.create_task(_gone(receive))]
         pump = asyncio.create_task(self._pump(send))
         try:
