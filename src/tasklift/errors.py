@@ -8,7 +8,8 @@ TaskliftError
 │   └── ArtifactError         a saved candidate is missing, damaged or of another version
 ├── ReleaseError              a release, promotion or rollback is not possible
 │   └── ConflictError         somebody else changed the same thing at the same moment
-├── TrafficError              traces, feedback or reviews cannot be found or kept
+├── TrafficError              a trace, feedback or review cannot be kept, or contradicts another one
+│   └── UnknownIdError        no trace or review has this id
 ├── ContractError             a strategy breaks a law that every strategy obeys
 ├── UnsupportedError          valid, but not built yet; the message says what works today
 ├── MissingDependencyError    an optional extra is needed
@@ -62,7 +63,11 @@ class ConflictError(ReleaseError):
 
 
 class TrafficError(TaskliftError):
-    """Traces, feedback or reviews cannot be found or kept."""
+    """A trace, feedback or review cannot be kept, or contradicts another one."""
+
+
+class UnknownIdError(TrafficError):
+    """No trace or review has this id."""
 
 
 class ContractError(TaskliftError, AssertionError):

@@ -219,7 +219,13 @@ def review(
 ) -> None:
     """Answer what waits for a person, here in the terminal; --json only lists."""
     _run(
-        "review:review", task=task, folder=project, answers=answer or [], limit=limit, database=database, as_json=as_json
+        "review:review",
+        task=task,
+        folder=project,
+        answers=answer or [],
+        limit=limit,
+        database=database,
+        as_json=as_json,
     )
 
 
@@ -254,6 +260,18 @@ def history(
 ) -> None:
     """Who released what, when."""
     _run("release:history", task=task, folder=project, database=database, as_json=as_json)
+
+
+@app.command()
+def retrain(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    strategy: Annotated[str | None, typer.Option(help="Another strategy; the one in production without it.")] = None,
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train on what people corrected, compare with what is in production, and offer it; nothing is released."""
+    _run("retrain:retrain", task=task, folder=project, strategy=strategy, database=database, as_json=as_json)
 
 
 @keys_app.command("add")

@@ -105,7 +105,9 @@ def status_lines(found: Status) -> list[str]:
             line = certificate_line(found.certificates[overlay], found.audits[overlay], route.suspended)
             lines.append(f"  {line}")
     waiting = found.reviews
-    lines.append(f"  reviews: {waiting['open']} open, {waiting['answered']} answered; {waiting['labels']} labels by callers")
+    lines.append(
+        f"  reviews: {waiting['open']} open, {waiting['answered']} answered; {waiting['labels']} labels by callers"
+    )
     return lines + ([f"  traces lost: {found.lost}"] if found.lost else [])
 
 

@@ -109,14 +109,17 @@ def explanation_lines(found: explaining.Explanation) -> list[str]:
     lines = [f"{row['id']}  {row['task']}  {when(row['at'])}  for {row['caller']}"]
     lines.append(f"input       {json.dumps(found.trace.input, ensure_ascii=False)}")
     sure = "" if said.confidence is None else f", confidence {said.confidence:.3f}"
-    answer = "left to a person" if said.deferred else str(said.output) if said.error is None else f"failed: {said.error}"
+    answer = (
+        "left to a person" if said.deferred else str(said.output) if said.error is None else f"failed: {said.error}"
+    )
     lines.append(f"answer      {answer}{sure}, by {row['arm']}, stage {row['stage'] or '-'}")
     lines.append(f"took        {1000 * row['latency_s']:.1f} ms, {row['cost_usd']:.9f} USD")
-    for at, stage in enumerate(said.children):
-        lines.append(f"stage {at + 1}     {stage.output or stage.error} (raw confidence {stage.confidence})")
+    for at, child in enumerate(said.children, 1):
+        lines.append(f"stage {at}     {child.output or child.error} (raw confidence {child.confidence})")
     if found.release is not None:
-        lines.append(f"release     {found.release.version}, {when(found.release.at)}, by {found.release.by}: {found.release.reason}")
-        arms = [arm for route in found.release.routes.values() for arm in (route.stable, route.challenger) if arm]
+        made = found.release
+        lines.append(f"release     {made.version}, {when(made.at)}, by {made.by}: {made.reason}")
+        arms = [arm for route in made.routes.values() for arm in (route.stable, route.challenger) if arm]
         decision = next((arm.decision for arm in arms if arm.candidate == row["candidate"]), None)
         lines.append(f"decision    {decision or 'none behind it'}")
     if found.card is not None:

@@ -7,6 +7,7 @@ import importlib
 import ipaddress
 import os
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +19,7 @@ from tasklift.project import Project
 try:
     from tasklift.operate.store import open_store
     from tasklift.serve.access import SCOPES
-    from tasklift.serve.settings import ServeSettings
+    from tasklift.serve.settings import FOLDER_VARIABLE, ServeSettings
     from tasklift_platform.database import Database
     from tasklift_platform.keys import NewKey, create_key, list_keys, revoke_key
 except ModuleNotFoundError as error:
@@ -39,6 +40,14 @@ def serve(folder: Path, host: str, port: int, workers: int, database: str | None
         )
     asyncio.run(_say(project, settings, f"http://{host}:{port}"))
     os.environ.update(settings.environment())
+    with tempfile.TemporaryDirectory(prefix="tasklift-metrics-") as shared:
+        if workers > 1:
+            os.environ[FOLDER_VARIABLE] = shared  # read when a worker imports prometheus_client
+        _run(host, port, workers)
+    return 0
+
+
+def _run(host: str, port: int, workers: int) -> None:
     uvicorn = importlib.import_module("uvicorn")
     uvicorn.run(
         "tasklift.serve.app:create",
@@ -55,7 +64,6 @@ def serve(folder: Path, host: str, port: int, workers: int, database: str | None
         timeout_keep_alive=30,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    return 0
 
 
 def settings_of(folder: Path, database: str | None, is_open: bool = False, workers: int = 1) -> ServeSettings:

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from tasklift.data.embed import open_embedder
 from tasklift.dataset import Dataset
-from tasklift.errors import TaskliftError, TrafficError
+from tasklift.errors import TaskliftError, TrafficError, UnknownIdError
 from tasklift.operate.release import Release, Releases
 from tasklift.operate.review import Review, reviews_of
 from tasklift.operate.tables import feedback, traces
@@ -73,7 +73,9 @@ class Explanation:
         card = None
         if self.card is not None:
             known = asdict(self.card)
-            card = {key: known[key] for key in ("strategy", "fingerprint", "family", "parameters", "instruction", "notes")}
+            card = {
+                key: known[key] for key in ("strategy", "fingerprint", "family", "parameters", "instruction", "notes")
+            }
             card["training_rows"] = len(self.card.training_ids)
             card["training_data"] = data_version(self.card)
         return {
@@ -94,12 +96,12 @@ async def stored_trace(database: Database, identity: str) -> StoredTrace:
     """A trace.
 
     Raises:
-        TrafficError: there is none of this id.
+        UnknownIdError: there is none of this id.
     """
     async with database.read() as connection:
         row = (await connection.execute(select(traces).where(traces.c.id == identity))).mappings().one_or_none()
     if row is None:
-        raise TrafficError(f"no trace is called {identity!r}")
+        raise UnknownIdError(f"no trace is called {identity!r}")
     value = json.loads(row["input"]) if row["input"] else None
     return StoredTrace(dict(row), value, Prediction.from_json(json.loads(row["prediction"])))
 
@@ -112,7 +114,7 @@ async def explain(database: Database, state: Path, identity: str, train: Dataset
         train: labelled rows to look for near ones in; None: none are looked for.
 
     Raises:
-        TrafficError: no such trace.
+        UnknownIdError: no such trace.
     """
     trace = await stored_trace(database, identity)
     missing = [] if trace.input is not None else ["the input was not kept (the task's policy)"]
@@ -130,9 +132,7 @@ async def explain(database: Database, state: Path, identity: str, train: Dataset
     async with database.read() as connection:
         said = select(feedback).where(feedback.c.trace == identity).order_by(feedback.c.at)
         labels = [dict(row) for row in (await connection.execute(said)).mappings()]
-    return Explanation(
-        trace, release, card, prompts, nearest, labels, await reviews_of(database, identity), missing
-    )
+    return Explanation(trace, release, card, prompts, nearest, labels, await reviews_of(database, identity), missing)
 
 
 async def prompts_of(candidate: Candidate, value: Input) -> dict[str, list[dict[str, str]]]:
@@ -191,7 +191,8 @@ async def replay(database: Database, state: Path, identity: str) -> Replay:
     """Ask the candidate of a trace its question again.
 
     Raises:
-        TrafficError: no such trace, or its input was not kept.
+        UnknownIdError: no such trace.
+        TrafficError: its input was not kept.
         ArtifactError: the candidate is gone or damaged.
     """
     trace = await stored_trace(database, identity)

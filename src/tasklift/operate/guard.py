@@ -118,7 +118,9 @@ def described(name: str, figures: TrialFigures, route: Route) -> str:
     if name == "p95 latency":
         return f"{found.slow} of {found.answers} answers took longer than {guards.max_latency_s:g} s, 5% may"
     if name == "agreement":
-        return f"{found.wrong} of {found.labelled} labelled answers were wrong, {guards.min_agreement:.0%} must be right"
+        return (
+            f"{found.wrong} of {found.labelled} labelled answers were wrong, {guards.min_agreement:.0%} must be right"
+        )
     if figures.pairs is not None:
         pairs, worse, better = figures.pairs
         return f"of {pairs} labelled pairs it alone was wrong in {worse}, the stable one alone in {better}"

@@ -156,7 +156,8 @@ async def _counted(connection: AsyncConnection, base: Select[Any], limit_s: floa
     latest = select(rows.c.latency_s).order_by(rows.c.at.desc()).limit(LATENCIES)
     latencies = (await connection.execute(latest)).scalars().all()
     p95_s = float(np.quantile(latencies, 0.95)) if latencies else None
-    return ArmFigures(*(int(value) for value in figures), p95_s=p95_s)
+    answers, errors, invalid, slow, deferred = (int(value) for value in figures)
+    return ArmFigures(answers, errors, invalid, slow, deferred, p95_s)
 
 
 async def _labels(connection: AsyncConnection, task: str, since: float) -> dict[str, str]:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tasklift.errors import ConflictError, ReleaseError
 from tasklift.operate.tables import releases
+from tasklift_platform import audit
 from tasklift_platform.database import Database
 from tasklift_platform.watch import bump
 
@@ -284,6 +285,7 @@ class Releases:
             async with self._database.write() as connection:
                 await connection.execute(insert(releases), [row])
                 await bump(connection, REVISION)
+                await audit.append(connection, by, f"release.{action}", f"{task}:{version}", {"reason": reason})
         except IntegrityError as error:
             raise ConflictError(
                 f"{task}: somebody else made release {version} at the same moment; see `tasklift status`, then decide"

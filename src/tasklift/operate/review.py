@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 
 from tasklift.dataset import Example
-from tasklift.errors import TrafficError
+from tasklift.errors import DataError, TrafficError, UnknownIdError
 from tasklift.operate.tables import feedback, reviews, traces
 from tasklift.operate.traffic import Trace, new_id, review_row
 from tasklift.task import Task
@@ -92,12 +92,12 @@ async def review_of(database: Database, identity: str) -> Review:
     """One review.
 
     Raises:
-        TrafficError: there is none of this id.
+        UnknownIdError: there is none of this id.
     """
     async with database.read() as connection:
         row = (await connection.execute(select(reviews).where(reviews.c.id == identity))).mappings().one_or_none()
     if row is None:
-        raise TrafficError(f"no review is called {identity!r}")
+        raise UnknownIdError(f"no review is called {identity!r}")
     return _review(row)
 
 
@@ -112,7 +112,8 @@ async def answer_review(database: Database, task: Task, identity: str, answer: s
     """Take a person's answer.
 
     Raises:
-        TrafficError: no such review, or somebody else has answered it with another label.
+        UnknownIdError: no such review.
+        TrafficError: somebody else has answered it with another label.
         DataError: the answer is none of the task's labels.
         DatabaseError: it could not be stored.
     """
@@ -144,12 +145,11 @@ async def add_feedback(database: Database, task: Task, given: Feedback, by: str)
     """Keep what a caller says; returns its id.
 
     Raises:
-        DataError: the label is none of the task's.
-        TrafficError: there is nothing to keep.
+        DataError: there is nothing to keep, or the label is none of the task's.
         DatabaseError: it could not be stored.
     """
     if given.label is None and given.score is None and given.comment is None:
-        raise TrafficError("feedback needs one of label, score, comment")
+        raise DataError("feedback needs one of label, score, comment")
     if given.label is not None:
         task.check_output(given.label)
     identity = new_id("fb")

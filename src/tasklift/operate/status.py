@@ -84,21 +84,26 @@ def trial_lines(figures: TrialFigures, alpha: float) -> list[str]:
     lines = []
     for name, found in (("stable", figures.stable), ("challenger", figures.challenger)):
         p95 = "-" if found.p95_s is None else f"{1000 * found.p95_s:.0f} ms"
-        right = "no label yet" if not found.labelled else f"{found.labelled - found.wrong} of {found.labelled} labelled right"
+        right = (
+            "no label yet"
+            if not found.labelled
+            else f"{found.labelled - found.wrong} of {found.labelled} labelled right"
+        )
         lines.append(
             f"{name:11} {found.answers} answers, {found.errors} failed, {found.deferred} deferred, p95 {p95}, {right}"
         )
     if figures.agreement is not None:
         lines.append(f"same answer in {figures.agreement:.0%} of the pairs")
     for test, log_e in figures.log_e.items():
-        lines.append(f"evidence against the challenger, {test}: {math.exp(min(log_e, 700)):.3g} (alarm at {1 / alpha:g})")
+        lines.append(
+            f"evidence against the challenger, {test}: {math.exp(min(log_e, 700)):.3g} (alarm at {1 / alpha:g})"
+        )
     return lines
 
 
 def certificate_line(certificate: Mapping[str, Any], audit: Audit, suspended: str) -> str:
     """A certificate for a reader."""
-    promise = (
-        f"risk <= {certificate['alpha']:.0%} with probability {1 - certificate['delta']:.0%}, from {certificate['n']} rows"
-    )
+    sure = 1 - certificate["delta"]
+    promise = f"risk <= {certificate['alpha']:.0%} with probability {sure:.0%}, from {certificate['n']} rows"
     seen = f"audit: {audit.wrong} of {audit.audited} wrong"
     return f"certificate {'SUSPENDED, ' if suspended else ''}{promise}; {seen}{': ' + suspended if suspended else ''}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,7 +27,8 @@ from tasklift.operate.traffic import TraceWriter, count_left_behind
 from tasklift.project import Project
 from tasklift.serve import native, pages
 from tasklift.serve.access import Access
-from tasklift.serve.http import ApiError, Receive, Scope, Send, api_error, read_body, send_error
+from tasklift.serve.http import BODY_TIMEOUT_S, MAX_BODY, ApiError, Receive, Scope, Send, send_error, to_api_error
+from tasklift.serve.metrics import ServeMetrics
 from tasklift.serve.openai import Chat
 from tasklift.serve.openapi import document
 from tasklift.serve.prices import price_of
@@ -35,74 +38,60 @@ from tasklift.strategy import Candidate
 from tasklift_platform.keys import KeyRing
 from tasklift_platform.rates import Rates
 from tasklift_platform.watch import Watch
+from tasklift_platform.web.drain import Drain
+from tasklift_platform.web.limits import RequestLimits
+from tasklift_platform.web.problems import Problem
+from tasklift_platform.web.shell import Shell, ShellOptions
 
 CHAT = "/v1/chat/completions"
 _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """The whole ASGI application. The hot route goes straight to its handler, everything else to FastAPI."""
+    """The whole ASGI application. The hot route goes straight to its handler, everything else through the
+    platform's shell to FastAPI."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
         self._chat: Chat | None = None
-        self.api = FastAPI(
-            title="Tasklift",
-            version="1",
-            lifespan=self._lifespan,
-            docs_url=None,
-            redoc_url=None,
-            openapi_url="/openapi.json",
-        )
+        self._metrics = ServeMetrics.of_this_process()
+        self.api = FastAPI(title="Tasklift", version="1", lifespan=self._lifespan, docs_url=None, redoc_url=None)
         self.api.include_router(native.router)
         self.api.include_router(pages.router)
         self.api.openapi = lambda: document(self.api)  # type: ignore[method-assign]
-        for kind, handler in (
-            (ApiError, _api),
-            (TaskliftError, _ours),
-            (HTTPException, _http),
-            (RequestValidationError, _invalid),
-        ):
-            self.api.add_exception_handler(kind, handler)
+        for kind in (ApiError, TaskliftError, HTTPException, RequestValidationError):
+            self.api.add_exception_handler(kind, _answer_error)
+        limits = RequestLimits(MAX_BODY, BODY_TIMEOUT_S)
+        shell = ShellOptions(limits, render=_render, observe=self._metrics.http)
+        self._drain = Drain()
+        self._rest = Shell(self.api, self._drain, shell)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; an unforeseen failure is logged, and told without its trace."""
-        if scope["type"] != "http":
-            return await self.api(scope, receive, send)
-        begun = False
+        """Answer one request."""
+        if scope["type"] == "http" and scope["path"] == CHAT and scope["method"] == "POST" and self._chat is not None:
+            await self._hot(self._chat, scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+    async def _hot(self, chat: Chat, scope: Scope, receive: Receive, send: Send) -> None:
+        """One chat completion; an unforeseen failure is logged, and told without its trace."""
+        begin, status = time.perf_counter(), 0
 
         async def noting(message: MutableMapping[str, Any]) -> None:
-            nonlocal begun
-            begun = True
+            nonlocal status
+            if not status:
+                status = message["status"]
             await send(message)
 
         try:
-            if scope["path"] == CHAT and scope["method"] == "POST" and self._chat is not None:
-                await self._chat(scope, receive, noting)
-            else:
-                await self._other(scope, receive, noting)
-        except ApiError as error:
-            await send_error(send, error)
-        except Exception:  # the outermost place: the service stays up whatever a request does
-            _log.exception("a request to %s failed", scope["path"])
-            if begun:
+            await chat(scope, receive, noting)
+        except Exception:  # the boundary: the service stays up whatever a request does
+            _log.exception("a chat completion failed")
+            if status:
                 raise
-            await send_error(send, ApiError(500, "the service failed; its log says more", "internal_error"))
-
-    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body: bytes | None = (
-            await read_body(scope["headers"], receive) if scope["method"] in ("POST", "PUT", "PATCH") else b""
-        )
-
-        async def replay() -> MutableMapping[str, Any]:
-            nonlocal body
-            if body is None:
-                return await receive()
-            message = {"type": "http.request", "body": body, "more_body": False}
-            body = None
-            return message
-
-        await self.api(scope, replay, send)
+            await send_error(noting, ApiError(500, "the service failed; its log says more", "internal_error"))
+        finally:
+            self._metrics.chat(status or 499, time.perf_counter() - begin)
 
     @asynccontextmanager
     async def _lifespan(self, api: FastAPI) -> AsyncIterator[None]:
@@ -124,10 +113,14 @@ class Worker:
         writer.start()
         guard = Guard(database, releases, lambda name: promised_risk(settings.state, name), tuple(served))
         guard.start()
+        api.state.metrics = self._metrics
+        watching = asyncio.create_task(self._metrics.keep_up(service))
         self._chat = Chat(service, api.state.access)
         try:
             yield
         finally:
+            self._drain.begin()
+            watching.cancel()
             await guard.aclose()
             await service.aclose()
             await watch.aclose()
@@ -137,7 +130,7 @@ class Worker:
 def _loader(settings: ServeSettings, project: Project) -> Load:
     def load(task: str, fingerprint: str) -> Candidate:
         found = project.tasks.get(task)
-        limits = dict(found.serving.stage_timeouts_s) if found else {}
+        limits = {str(stage): s for stage, s in found.serving.stage_timeouts_s.items()} if found else {}
         return load_for_production(settings.state, fingerprint, limits)
 
     return load
@@ -148,31 +141,16 @@ def create() -> Worker:
     return Worker(ServeSettings.from_environment())
 
 
-def _response(error: ApiError) -> Response:
-    return JSONResponse(error.body(), error.status, error.headers())
+async def _answer_error(_: Request, error: Exception) -> Response:
+    return _response(to_api_error(error))
 
 
-async def _api(_: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
-    return _response(error)
-
-
-async def _ours(_: Request, error: Exception) -> Response:
-    assert isinstance(error, TaskliftError)
-    return _response(api_error(error))
-
-
-async def _http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code)
-    found = _response(ApiError(error.status_code, str(error.detail), code))
-    found.headers.update(error.headers or {})
+def _render(_: Scope, problem: Problem) -> Response:
+    """What the shell has to say, in the form of every other error here."""
+    found = _response(ApiError(problem.status, problem.message, problem.code))
+    found.headers.update(problem.headers)
     return found
 
 
-async def _invalid(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"][1:])
-    said = "the body of the request is not valid JSON" if first["type"] == "json_invalid" else first["msg"]
-    return _response(ApiError(400, f"{where}: {said}" if where else said, "invalid_value", where or None))
+def _response(error: ApiError) -> Response:
+    return JSONResponse(error.body(), error.status, error.headers())

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 
 from tasklift.errors import (
     ConflictError,
@@ -14,10 +17,12 @@ from tasklift.errors import (
     ReleaseError,
     TaskliftError,
     TrafficError,
+    UnknownIdError,
     UnsupportedError,
 )
 from tasklift.prediction import Failure
 from tasklift_platform.errors import PlatformError, RateExceededError
+from tasklift_platform.web.problems import problem_of
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -43,6 +48,7 @@ class ApiError(Exception):
         code: for a program.
         param: the field that is wrong.
         retry_after_s: when to try again.
+        more: further headers.
     """
 
     def __init__(
@@ -52,10 +58,11 @@ class ApiError(Exception):
         code: str | None = None,
         param: str | None = None,
         retry_after_s: float | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status, self.message, self.code, self.param = status, message, code, param
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.more = retry_after_s, more or {}
 
     def body(self) -> dict[str, Any]:
         """The documented form."""
@@ -65,7 +72,7 @@ class ApiError(Exception):
     def headers(self) -> dict[str, str]:
         """`retry-after` and what a 401 has to say."""
         found = {} if self.retry_after_s is None else {"retry-after": str(max(1, round(self.retry_after_s)))}
-        return found | ({"www-authenticate": "Bearer"} if self.status == 401 else {})
+        return {**found, **({"www-authenticate": "Bearer"} if self.status == 401 else {}), **self.more}
 
 
 def api_error(error: TaskliftError) -> ApiError:
@@ -80,10 +87,29 @@ def api_error(error: TaskliftError) -> ApiError:
         return ApiError(503, str(error), "not_released")
     if isinstance(error, DataError):
         return ApiError(400, str(error), "invalid_value")
+    if isinstance(error, UnknownIdError):
+        return ApiError(404, str(error), "not_found")
     if isinstance(error, TrafficError):
         return ApiError(409, str(error), "not_possible")
     if isinstance(error, UnsupportedError | MissingDependencyError):
         return ApiError(501, str(error), "not_supported")
+    return ApiError(500, "the service failed; its log says more", "internal_error")
+
+
+def to_api_error(error: Exception) -> ApiError:
+    """Any error that a handler may raise, as a caller may see it."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, TaskliftError):
+        return api_error(error)
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        said = "the body of the request is not valid JSON" if first["type"] == "json_invalid" else first["msg"]
+        return ApiError(400, f"{where}: {said}" if where else said, "invalid_value", where or None)
+    if isinstance(error, HTTPException):
+        found = problem_of(error)
+        return ApiError(found.status, found.message, found.code, more=found.headers)
     return ApiError(500, "the service failed; its log says more", "internal_error")
 
 

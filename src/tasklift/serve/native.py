@@ -135,7 +135,7 @@ async def feedback(body: FeedbackBody, key: Key, service: TheService, database: 
     key.require("feedback")
     trace = clean(body.trace)
     task = await _task_of(database, trace)
-    if task not in service.served:
+    if task is None or task not in service.served:
         raise ApiError(404, f"no trace is called {trace!r}", "not_found", "trace")
     given = reviewing.Feedback(trace, body.label, body.score, _storable(body.comment))
     identity = await reviewing.add_feedback(database, service.served[task].task, given, key.name)

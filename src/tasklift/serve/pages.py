@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from tasklift.operate.traffic import lost_traces
-from tasklift.serve.metrics import CONTENT_TYPE, exposition
 from tasklift.serve.native import Key, TaskName, TheDatabase, TheService, error_responses
 from tasklift.serve.openai import unknown_model
 
@@ -60,7 +59,9 @@ async def readyz(service: TheService, database: TheDatabase) -> JSONResponse:
     response_class=Response,
     responses={200: {"content": {"text/plain": {}}}, **error_responses(401, 403, 429, 503)},
 )
-async def metrics(key: Key, service: TheService) -> Response:
-    """Figures of this worker, or of all workers, for Prometheus."""
+async def metrics(request: Request, key: Key, service: TheService) -> Response:
+    """Figures of all workers for Prometheus."""
     key.require("operate")
-    return Response(exposition(service), media_type=CONTENT_TYPE)
+    request.app.state.metrics.note(service)
+    page, kind = request.app.state.metrics.render()
+    return Response(page, media_type=kind)

@@ -11,6 +11,8 @@ from pathlib import Path
 from tasklift.operate.store import url_of
 
 _VARIABLE = "TASKLIFT_SERVE"
+#: Where several workers keep their figures; prometheus_client reads it when it is imported.
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @dataclass(frozen=True, slots=True)
