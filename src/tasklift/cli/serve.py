@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import ipaddress
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -48,6 +49,9 @@ def serve(folder: Path, host: str, port: int, workers: int, database: str | None
 
 
 def _run(host: str, port: int, workers: int) -> None:
+    """Until a signal. uvicorn raises the signal again when it is done; by then it is no reason to fail."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
     uvicorn = importlib.import_module("uvicorn")
     uvicorn.run(
         "tasklift.serve.app:create",
