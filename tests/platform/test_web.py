@@ -231,11 +231,29 @@ async def test_a_request_under_way_is_finished_while_draining(running: Running) 
     assert await running.drain.wait_idle(1.0)
 
 
-async def test_many_slow_clients_keep_nobody_waiting(running: Running) -> None:
+@pytest.mark.parametrize(
+    "parts", [[b""], [b"GET /page HTTP/1.1\r\nHo"], [b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /pa"]]
+)
+async def test_a_head_that_never_ends_is_hung_up_on(running: Running, parts: list[bytes]) -> None:
+    started = asyncio.get_running_loop().time()
+    await talk(running.port, *parts, pause_s=0.1)
+    assert 0.4 < asyncio.get_running_loop().time() - started < 3
+
+
+async def test_a_slow_answer_and_a_pause_between_requests_are_no_slow_head(running: Running) -> None:
+    for path in ("/slow", "/slow", "/page"):
+        assert (await running.client.get(path)).status_code == 200
+        await asyncio.sleep(0.3)
+    assert len(running.seen) == 3
+
+
+async def test_many_slow_clients_keep_nobody_waiting_and_are_let_go(running: Running) -> None:
     slow = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(200)]
     for _, writer in slow:
         writer.write(b"GET /page HTTP/1.1\r\nHost")
     answers = await asyncio.gather(*(running.client.get("/page") for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
+    left = await asyncio.wait_for(asyncio.gather(*(reader.read() for reader, _ in slow)), 5)
+    assert set(left) == {b""}
     for _, writer in slow:
         writer.close()

@@ -1,8 +1,7 @@
 """How much of a request is read, and for how long.
 
 What is not seen here, because the server has not handed the request over yet: a client that sends its headers
-slowly costs one socket and no worker; uvicorn's `h11_max_incomplete_event_size` bounds their size,
-`limit_concurrency` the number of connections, `timeout_keep_alive` idle ones.
+slowly. `slow.with_head_timeout` is for those.
 """
 
 from __future__ import annotations
