@@ -1,8 +1,8 @@
-"""A database with the traffic tables, and two candidates that are fitted and saved."""
+"""Databases with the traffic tables, and two candidates that are fitted and saved."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +13,28 @@ from tasklift.strategies.baseline import Baseline, Majority
 from tasklift.strategies.fitting import fit_or_load
 from tasklift.strategy import Candidate
 from tasklift.task import Task
-from tasklift_platform.database import Database
+from tasklift_platform.database import Database, DatabaseOptions
+from tasklift_platform.scratch import ScratchPostgres, postgres_programs, scratch_postgres
 
 
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    """Empty."""
-    opened = await open_store(url_of(tmp_path))
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[ScratchPostgres]:
+    if postgres_programs() is None:
+        pytest.skip("no postgres is installed")
+    with scratch_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    """Empty, with the tables: every test that asks for it runs on SQLite and on a real Postgres."""
+    server = None if request.param == "sqlite" else request.getfixturevalue("postgres")
+    url = url_of(tmp_path) if server is None else server.new_database()
+    opened = await open_store(url, DatabaseOptions(synchronous="normal"))
     yield opened
     await opened.aclose()
+    if server is not None:
+        server.recycle(url)
 
 
 @pytest.fixture

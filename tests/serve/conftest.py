@@ -190,6 +190,34 @@ def new_key(settings: ServeSettings, scopes: str, **rest: Any) -> str:
     return asyncio.run(run())
 
 
+@dataclass(frozen=True)
+class Unserved:
+    """A project that a test serves in processes of its own."""
+
+    folder: Path
+    settings: ServeSettings
+    project: Project
+
+    def fit(self, name: str) -> Arm:
+        """A fitted candidate."""
+        return fit(self.project, name)
+
+    def release(self, arm: Arm, database: str = "") -> Release:
+        """Release it."""
+        return release(ServeSettings(str(self.folder), database), arm)
+
+
+@pytest.fixture
+def new_project(tmp_path: Path) -> Callable[[], Unserved]:
+    """Makes a project that nobody serves."""
+
+    def make() -> Unserved:
+        project = write_project(tmp_path / "project", "[serving]\naudit_share = 0\n")
+        return Unserved(project.folder, ServeSettings(str(project.folder)), project)
+
+    return make
+
+
 @pytest.fixture
 def new_server(tmp_path: Path) -> Iterator[Callable[[str], Running]]:
     """Makes a server of its own: of a project whose task.toml ends with the given text, nothing released."""
