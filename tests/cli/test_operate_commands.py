@@ -59,7 +59,19 @@ def test_releases_are_made_promoted_taken_back_and_listed(run: Run, shop: Path) 
     first = run("release", "--candidate", "baseline", "-p", shop)
     assert (first.code, first.out) == (0, "triage: release 1: baseline answers everything\n")
     canary = json.loads(
-        run("release", "triage", "--candidate", "majority", "--canary", "5%", "--max-errors", "0.1", "-p", shop, "--json").out
+        run(
+            "release",
+            "triage",
+            "--candidate",
+            "majority",
+            "--canary",
+            "5%",
+            "--max-errors",
+            "0.1",
+            "-p",
+            shop,
+            "--json",
+        ).out
     )
     route = canary["routes"][""]
     assert (route["share"], route["guards"]["max_error_share"], bool(route["stable"]["decision"])) == (0.05, 0.1, True)
@@ -80,7 +92,9 @@ def test_releases_are_made_promoted_taken_back_and_listed(run: Run, shop: Path) 
 
 
 def test_a_release_that_cannot_be_is_one_line_and_exit_code_2(run: Run, shop: Path) -> None:
-    fingerprint = json.loads(run("release", "--candidate", "baseline", "-p", shop, "--json").out)["routes"][""]["stable"]["candidate"]
+    fingerprint = json.loads(run("release", "--candidate", "baseline", "-p", shop, "--json").out)["routes"][""][
+        "stable"
+    ]["candidate"]
     for words, says in [
         (("release", "--candidate", "nothing"), "no saved candidate begins with"),
         (("release", "--candidate", "majority", "--canary", "much"), "is no share"),
@@ -103,7 +117,9 @@ def test_a_release_that_cannot_be_is_one_line_and_exit_code_2(run: Run, shop: Pa
 
 
 def test_keys_are_printed_once_listed_and_revoked(run: Run, shop: Path) -> None:
-    made = json.loads(run("keys", "add", "backend", "--scopes", "predict:triage", "--days", "1", "-p", shop, "--json").out)
+    made = json.loads(
+        run("keys", "add", "backend", "--scopes", "predict:triage", "--days", "1", "-p", shop, "--json").out
+    )
     assert made["key"].startswith(f"tl_{made['id']}_")
     listed = run("keys", "list", "-p", shop).out
     assert made["key"] not in listed

@@ -60,7 +60,9 @@ async def traffic(project: Project, database: Database, texts: list[str], policy
         value = {"text": text} if policy == "keep" else None
         review = (f"rv{n}", "audit", {"text": text}) if n % 2 else None
         said = Prediction("red", confidence=0.6)
-        writer.put(Trace(f"tr{n}", "colours", float(n), 1, "a", "stable", "", "me", value, said, 0.1, 0.0, None, review))
+        writer.put(
+            Trace(f"tr{n}", "colours", float(n), 1, "a", "stable", "", "me", value, said, 0.1, 0.0, None, review)
+        )
     await writer.flush()
     for n in range(len(texts)):
         if n % 2:
@@ -125,14 +127,23 @@ def test_the_frozen_test_is_never_trained_on_and_a_text_stays_in_its_part(projec
     tested = frozen.examples[0]
     texts = [f"new {n}" for n in range(40)]
     corrections = [Example(f"tr{n}", {"text": text}, "green") for n, text in enumerate(texts)]
-    corrections += [Example("again", {"text": tested.input["text"].upper()}, "red"), Example("twice", {"text": "NEW 1"}, "red")]
+    corrections += [
+        Example("again", {"text": tested.input["text"].upper()}, "red"),
+        Example("twice", {"text": "NEW 1"}, "red"),
+    ]
     known = base.examples[0]
     corrections.append(Example("known", known.input, "green"))
     cut = cut_rows(base, frozen, corrections, 2)
-    assert cut.left_out == {"their text was not kept": 2, "their text is in the frozen test": 1, "their text repeats": 1}
+    assert cut.left_out == {
+        "their text was not kept": 2,
+        "their text is in the frozen test": 1,
+        "their text repeats": 1,
+    }
     trained, fresh = ({text_key(row.input) for row in part} for part in (cut.train, cut.fresh or Dataset(())))
     assert not trained & fresh
     assert not {text_key(row.input) for row in frozen} & (trained | fresh)
     assert cut.replaced == 1
-    assert fresh == {key for key in {text_key(row.input) for row in corrections} if is_fresh(key)} - {text_key(tested.input)}
+    assert fresh == {key for key in {text_key(row.input) for row in corrections} if is_fresh(key)} - {
+        text_key(tested.input)
+    }
     assert 0.1 < len(fresh) / 41 < 0.5

@@ -34,7 +34,13 @@ def endpoint(behaviour: Behaviour | None = None, **rest: Any) -> Iterator[FakeEn
 
 def test_one_input_and_many_are_answered_each_with_its_trace(running: Any) -> None:
     status, one = running.post("/v1/tasks/colours/predict", {"input": {"text": "a frog"}, "caller": "customer-7"})
-    assert (status, one["output"], one["deferred"], one["release"], one["stage"]) == (200, "green", False, 1, "baseline")
+    assert (status, one["output"], one["deferred"], one["release"], one["stage"]) == (
+        200,
+        "green",
+        False,
+        1,
+        "baseline",
+    )
     assert one["scores"]["green"] == one["confidence"]
     texts = ["a ruby", " ", "denim on my desk"]
     status, many = running.post("/v1/tasks/colours/predict", {"inputs": [{"text": text} for text in texts]})
@@ -85,7 +91,11 @@ def test_what_is_deferred_gets_202_and_its_review_is_answered_through_the_api(ne
     status, found = server.post("/v1/tasks/colours/predict", {"input": {"text": "a puce thing"}})
     assert (status, found["deferred"], found["output"]) == (202, True, None)
     (waiting,) = server.get("/v1/reviews?task=colours")["reviews"]
-    assert (waiting["id"], waiting["reason"], waiting["input"]) == (found["review"], "deferred", {"text": "a puce thing"})
+    assert (waiting["id"], waiting["reason"], waiting["input"]) == (
+        found["review"],
+        "deferred",
+        {"text": "a puce thing"},
+    )
     path = f"/v1/reviews/{found['review']}"
     assert server.get(path)["answer"] is None
     assert "no label" not in server.post(path, {"answer": "red"})[1]
@@ -219,5 +229,3 @@ def test_health_readiness_and_metrics(running: Any) -> None:
     assert status == 200
     assert 'tasklift_http_requests_total{method="POST",route="/v1/chat/completions",status="200"}' in page
     assert 'tasklift_traces{state="lost"} 0.0' in page
-
-
