@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -269,6 +269,11 @@ class LayeredCandidate(Candidate):
         """Write the card and both stages."""
         parts = {"core": self.core} | ({"prompt": self.prompt} if self.prompt else {})
         write_artifact(folder, self.card, {}, parts)
+
+    def with_stages(self, wrap: Callable[[str, Candidate], Candidate]) -> LayeredCandidate:
+        """The same candidate with each stage (`core`, `prompt`) replaced by what `wrap` makes of it."""
+        prompt = None if self.prompt is None else wrap("prompt", self.prompt)
+        return LayeredCandidate(self.card, wrap("core", self.core), prompt, self.rule)
 
     async def aclose(self) -> None:
         """Close both stages."""
