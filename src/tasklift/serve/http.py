@@ -75,24 +75,26 @@ class ApiError(Exception):
         return {**found, **({"www-authenticate": "Bearer"} if self.status == 401 else {}), **self.more}
 
 
+#: Errors whose text a caller may read, the more special ones first.
+_STATUS: tuple[tuple[type[TaskliftError] | tuple[type[TaskliftError], ...], int, str], ...] = (
+    (ConflictError, 409, "conflict"),
+    (ReleaseError, 503, "not_released"),
+    (DataError, 400, "invalid_value"),
+    (UnknownIdError, 404, "not_found"),
+    (TrafficError, 409, "not_possible"),
+    ((UnsupportedError, MissingDependencyError), 501, "not_supported"),
+)
+
+
 def api_error(error: TaskliftError) -> ApiError:
     """Any error of ours, as a caller may see it."""
     if isinstance(error, RateExceededError):
         return ApiError(error.status, error.public, error.code, retry_after_s=error.retry_after_s)
     if isinstance(error, PlatformError):
         return ApiError(error.status, error.public, error.code, retry_after_s=1.0 if error.status == 503 else None)
-    if isinstance(error, ConflictError):
-        return ApiError(409, str(error), "conflict")
-    if isinstance(error, ReleaseError):
-        return ApiError(503, str(error), "not_released")
-    if isinstance(error, DataError):
-        return ApiError(400, str(error), "invalid_value")
-    if isinstance(error, UnknownIdError):
-        return ApiError(404, str(error), "not_found")
-    if isinstance(error, TrafficError):
-        return ApiError(409, str(error), "not_possible")
-    if isinstance(error, UnsupportedError | MissingDependencyError):
-        return ApiError(501, str(error), "not_supported")
+    for kinds, status, code in _STATUS:
+        if isinstance(error, kinds):
+            return ApiError(status, str(error), code)
     return ApiError(500, "the service failed; its log says more", "internal_error")
 
 
