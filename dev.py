@@ -95,6 +95,7 @@ def check(args: list[str]) -> int:
 def bench(args: list[str]) -> int:
     """Run a benchmark by name, or list them."""
     found = {path.stem: path for path in sorted((ROOT / "benchmarks").glob("[!_]*.py"))}
+    found |= {path.parent.name: path for path in sorted((ROOT / "benchmarks").glob("*/__main__.py"))}
     if not args or args[0] not in found:
         for name, path in found.items():
             doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
@@ -124,7 +125,8 @@ def lock(args: list[str]) -> int:
     common = [uv, "pip", "compile", "--universal", "--python-version", "3.11", "--exclude-newer", day]
     common += ["--upgrade", "--no-emit-index-url", "--no-emit-find-links"]
     env = child_env(find_links=False)
-    everything = ["pyproject.toml", "--group", "build", "--extra", "local", "--group", "dev"]
+    local = ["pyproject.toml", "--group", "build", "--extra", "local"]
+    everything = [*local, "--extra", "serve", "--extra", "postgres", "--group", "dev"]
     # Universal, so that the names of the CUDA packages are seen on every system.
     plain = subprocess.run([*common, *everything], cwd=ROOT, env=env, check=False, capture_output=True, text=True)
     if plain.returncode:
@@ -139,8 +141,8 @@ def lock(args: list[str]) -> int:
     same = ["--constraint", "requirements/test.txt"]
     for name, words in (
         ("test", everything),
-        ("local", [*everything[:5], *same]),
-        ("light", [*everything[:3], *same]),
+        ("local", [*local, *same]),
+        ("light", [*local[:3], *same]),
         ("uv", ["--group", "pyproject.toml:installer"]),
     ):
         if call([*common, *words, "--output-file", f"requirements/{name}.txt"], env):

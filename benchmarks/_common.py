@@ -29,6 +29,7 @@ class Figure:
         high: its upper end.
         note: rows, chosen parameters.
         published: figures of others on the same work, with their source.
+        at_most: a bar that must not be passed, in the same unit.
     """
 
     what: str
@@ -38,27 +39,46 @@ class Figure:
     high: float | None = None
     note: str = ""
     published: str = ""
+    at_most: float | None = None
 
     @classmethod
-    def share(cls, what: str, interval: Interval, at_least: float | None = None, **rest: str) -> Figure:
+    def share(
+        cls, what: str, interval: Interval, at_least: float | None = None, at_most: float | None = None, **rest: str
+    ) -> Figure:
         """A share with its interval."""
-        return cls(what, interval.value, at_least, interval.low, interval.high, **rest)
+        return cls(what, interval.value, at_least, interval.low, interval.high, at_most=at_most, **rest)
 
     @property
     def met(self) -> bool | None:
-        """Is the bar reached? None where there is none."""
-        return None if self.at_least is None else self.value >= self.at_least
+        """Is the bar kept? None where there is none."""
+        if self.at_least is None and self.at_most is None:
+            return None
+        return (self.at_least is None or self.value >= self.at_least) and (
+            self.at_most is None or self.value <= self.at_most
+        )
 
     def line(self) -> str:
         """For a terminal."""
-        ratio = self.value > 1 or (self.at_least or 0) > 1
+        ratio = self.value > 1 or (self.at_least or self.at_most or 0) > 1
         shown = f"{self.value:.2f}x" if ratio else f"{100 * self.value:.1f}%"
         within = (
             f" [{100 * self.low:.1f}, {100 * self.high:.1f}]" if self.low is not None and self.high is not None else ""
         )
-        bar = "" if self.at_least is None else f">= {self.at_least:.1f}x" if ratio else f">= {100 * self.at_least:.1f}%"
+        bar = ""
+        for sign, limit in ((">=", self.at_least), ("<=", self.at_most)):
+            if limit is not None:
+                bar += f"{sign} {limit:.1f}x" if ratio else f"{sign} {100 * limit:.1f}%"
         verdict = {None: "", True: "reached", False: "MISSED"}[self.met]
         return f"{self.what:<44} {shown + within:<22} {bar:<10} {verdict:<8} {self.note}"
+
+
+def data_folder(given: Path | None, name: str) -> Path:
+    """The folder of the data set called `name`, which holds `<name>.jsonl`.
+
+    Raises:
+        SystemExit: it is not there; says how to name it.
+    """
+    return data_file(given, f"{name}/{name}.jsonl").parent
 
 
 def data_file(given: Path | None, name: str) -> Path:

@@ -18,6 +18,7 @@ from _sets import Benchmark, banking77, few
 
 from tasklift.measure.evaluation import Evaluation
 from tasklift.strategies.frozen import FrozenEncoder
+from tasklift.strategy import Strategy
 
 SEEDS = (0, 1, 2)
 #: Least mean accuracy of the encoder on all rows.
@@ -65,7 +66,7 @@ def few_rows(made: Benchmark) -> Found:
         found = []
         for seed in SEEDS:
             some = Benchmark(made.task, few(made.train, per_label, seed), made.test)
-            strategies = {"frozen": FrozenEncoder(seed=seed), "encoder": LoudEncoder(seed=seed)}
+            strategies: dict[str, Strategy] = {"frozen": FrozenEncoder(seed=seed), "encoder": LoudEncoder(seed=seed)}
             found.append(run(f"Banking77, {per_label} a label, seed {seed}", some, strategies, reference="frozen"))
         frozen = _mean(f"frozen, {per_label} a label, mean accuracy", found, "frozen", known, "")
         bar = max(known, frozen.value)

@@ -48,7 +48,7 @@ Scores = NDArray[np.float64]
 def main() -> int:
     """Run and print."""
     made, scope = clinc150(options_of(__doc__).parse_args().data)
-    encoder = LoudEncoder(refit=False)
+    encoder = LoudEncoder(max_epochs=2, refit=False)
     strategies: dict[str, Strategy] = {
         "majority": Majority(),
         "baseline": Baseline(),
@@ -97,7 +97,8 @@ class Space:
         place = state_of("clinc150") / f"vectors-{candidate.fingerprint}.npz"
         if not place.exists():
             note("clinc150: vectors of all queries")
-            np.savez(place, **{name: candidate.vectors(list(some)) for name, some in texts.items()})
+            vectors = {name: candidate.vectors(list(some)) for name, some in texts.items()}
+            np.savez(place, allow_pickle=False, **vectors)
         stored = np.load(place)
         vectors = {name: stored[name] for name in texts}
         return cls(candidate, label_indices(made.train, names), label_indices(made.test, names), **vectors)

@@ -48,7 +48,7 @@ def main() -> int:
         "baseline": Baseline(),
         "knn": Knn(),
         "frozen": FrozenEncoder(),
-        "encoder": LoudEncoder(refit=False),
+        "encoder": LoudEncoder(max_epochs=2, refit=False),
     }
     cut = Benchmark(made.task, first, made.test)
     with kept("unfair_tos"):
@@ -64,8 +64,11 @@ def main() -> int:
         parts = (f"threshold {threshold:.2f}; at 0.50: {plain:.1%}", chosen(found, name))
         note = ", ".join(part for part in parts if part)
         figures.append(Figure.share(f"{name}, F1 of {LABEL}", f1(truth, given >= threshold), note=note))
-    extra = {"title": "Unfair terms of service, English: F1 of unfair", "candidates": used(found)}
-    extra["cpu_s"] = cpu_s(found)
+    extra = {
+        "title": "Unfair terms of service, English: F1 of unfair",
+        "candidates": used(found),
+        "cpu_s": cpu_s(found),
+    }
     return finish("unfair_tos", "python3 dev.py bench unfair_tos", figures, extra | hashes(made))
 
 

@@ -21,6 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import typer.main
+
+import tasklift
+
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT = 900
 NO_RUN = "<!-- no-run -->"
@@ -118,10 +122,6 @@ def mentioned(word: str, text: str) -> bool:
 
 def missing(text: str) -> Iterator[str]:
     """Commands, options and public names that the documentation does not mention."""
-    import typer.main
-
-    import tasklift
-
     cli = importlib.import_module("tasklift.cli.main")
 
     for name in getattr(tasklift, "__all__", ()):

@@ -21,6 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 ROOT = Path(__file__).resolve().parent.parent
 PINS = ROOT / "requirements"
 BIN, EXE = ("Scripts", ".exe") if os.name == "nt" else ("bin", "")
@@ -149,12 +154,8 @@ def try_lock(handle: IO[str]) -> bool:
     """Take the lock if it is free."""
     try:
         if sys.platform == "win32":
-            import msvcrt
-
             msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
         else:
-            import fcntl
-
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False

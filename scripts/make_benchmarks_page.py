@@ -76,8 +76,10 @@ def section(name: str, result: Mapping[str, Any]) -> Iterator[str]:
     """One results file."""
     yield f"## {result.get('title', name)}"
     yield ""
-    spent = f" CPU time: {result['cpu_s']:,.0f} s." if "cpu_s" in result else ""
-    yield f"`{result['command']}`, {result['date']}, {result['machine']}.{spent}"
+    cpu_s = result.get("cpu_s", 0)
+    cpu_s = sum(cpu_s.values()) if isinstance(cpu_s, dict) else cpu_s  # of its parts
+    spent = f" CPU time: {cpu_s:,.0f} s." if cpu_s else ""
+    yield f"`{result.get('command', f'python3 dev.py bench {name}')}`, {result['date']}, {result['machine']}.{spent}"
     yield ""
     yield from table(
         ["figure", "measured", "bar", "", "how", "published"],
@@ -87,8 +89,8 @@ def section(name: str, result: Mapping[str, Any]) -> Iterator[str]:
                 shown(figure, figure["value"]) + interval(figure),
                 bar(figure),
                 {None: "", True: "reached", False: "**missed**"}[figure["met"]],
-                figure["note"],
-                figure["published"],
+                figure.get("note", ""),
+                figure.get("published", ""),
             ]
             for figure in result["figures"]
         ],
@@ -123,13 +125,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
 
 
 def shown(figure: Mapping[str, Any], value: float) -> str:
-    """A share in percent, or a ratio."""
+    """A share in percent, a ratio, or an amount with its unit."""
+    unit = figure.get("unit", "%")
+    if unit not in ("%", "x"):
+        return f"{value:,.4g}{unit}"
     return f"{value:.2f}x" if is_ratio(figure) else f"{100 * value:.1f}%"
 
 
 def interval(figure: Mapping[str, Any]) -> str:
     """In brackets, where there is one."""
-    if figure["low"] is None or figure["high"] is None:
+    if figure.get("low") is None or figure.get("high") is None:
         return ""
     scale = 1 if is_ratio(figure) else 100
     digits = 2 if is_ratio(figure) else 1

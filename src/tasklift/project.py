@@ -15,6 +15,7 @@ from tasklift.dataset import Dataset, overlapping_texts
 from tasklift.economics import Economics
 from tasklift.errors import ConfigError, DataError
 from tasklift.schema import Schema, parse, read_toml
+from tasklift.serving import Serving
 from tasklift.task import Task
 
 
@@ -68,11 +69,13 @@ class TaskFile(Task):
         data: where the rows are.
         compare: strategies to compare; the project's list where it is empty.
         strategies: strategy -> parameters that differ from the defaults.
+        serving: how it is served.
     """
 
     data: DataSource | None = None
     compare: tuple[str, ...] = ()
     strategies: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    serving: Serving = Serving()
 
     @property
     def task(self) -> Task:

@@ -170,7 +170,7 @@ def test_check_finds_wrong_rows(run: Run, project: Path) -> None:
 def test_check_finds_wrong_economics(run: Run, project: Path) -> None:
     beside = task_file(project).with_name("economics.toml")
     beside.write_text("items_per_month = -5")
-    refused(run("check", "-p", project), f"{beside}: `items_per_month.p50`")
+    refused(run("check", "-p", project), f"{beside}: `items_per_month`")
 
 
 def test_check_refuses_an_output_that_is_not_built_yet(run: Run, project: Path) -> None:

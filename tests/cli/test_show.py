@@ -17,6 +17,7 @@ from tasklift.measure.break_even import BreakEven
 from tasklift.measure.decision import Decision, decide
 from tasklift.measure.evaluation import CandidateResult, Evaluation
 from tasklift.measure.metrics import compare, right_of, score
+from tasklift.measure.slices import slices_of
 from tasklift.prediction import Prediction, Usage
 from tasklift.stats.intervals import wilson
 from tasklift.stats.learn_then_test import Certificate
@@ -204,7 +205,7 @@ def test_slices_in_words_are_those_of_the_json(evaluation: Evaluation) -> None:
         assert line is not None
         for value, cell in row["slices"]["place"].items():
             assert f"{value} {percent(cell)}" in " ".join(line.split())
-    layered = show.slices(evaluation)["layered"]["place"]
+    layered = slices_of(evaluation)["layered"]["place"]
     assert {value: cell["rows"] for value, cell in layered.items()} == {"garden": 10, "there": 10, "market": 10}
 
 
@@ -212,7 +213,8 @@ def test_slices_in_words_are_those_of_the_json(evaluation: Evaluation) -> None:
 
 
 def test_a_decision_in_words_has_the_figures_of_the_json(evaluation: Evaluation) -> None:
-    money = economics(review_usd=0.2, changes_per_year=6, options={"layered": {"setup_usd": 3000}})
+    dear = {"label_usd": 1000}  # so that nothing is worth measuring
+    money = economics(review_usd=0.2, changes_per_year=6, options={"layered": {"setup_usd": 3000}}, prices=dear)
     decision = decide(evaluation, money)
     row = as_json(evaluation, money, decision)
     text = "\n".join(show.decision_lines("Decision", decision, money))

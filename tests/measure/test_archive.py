@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from tasklift.dataset import Dataset
-from tasklift.economics import Economics
+from tasklift.economics import Economics, Gates
 from tasklift.errors import DataError
 from tasklift.lock import locked
 from tasklift.measure.archive import Rules, compare_evaluations, entries, plan_pruning, prune
 from tasklift.measure.decision import decide
 from tasklift.measure.evaluation import Evaluation, Options, evaluate
+from tasklift.measure.evidence import Evidence
+from tasklift.measure.ledger import Asked, keep
 from tasklift.measure.stored import load_evaluation
 from tasklift.stats.comparison import mcnemar_midp
 from tasklift.stats.intervals import paired_difference, unpaired_difference
@@ -47,6 +49,12 @@ def age(folder: Path, days: float) -> None:
         os.utime(path, (then, then))
 
 
+def decided_on(state: Path, evaluation: Evaluation) -> str:
+    """Id of a decision that is kept on this evaluation."""
+    evidence = Evidence.from_evaluation(evaluation)
+    return keep(state, decide(evidence, ECONOMICS), evidence, ECONOMICS, Gates(), Asked("colours")).id
+
+
 def names(state: Path, folder: str) -> set[str]:
     return {path.name for path in (state / folder).iterdir()}
 
@@ -54,11 +62,10 @@ def names(state: Path, folder: str) -> set[str]:
 def test_evaluations_are_listed_newest_first(colours: Task, parts: tuple[Dataset, Dataset], tmp_path: Path) -> None:
     old = run(tmp_path, colours, parts, 2, majority=Majority(), human=Human())
     new = run(tmp_path, colours, parts, 1, majority=Majority())
-    decision = decide(old, ECONOMICS)
-    decision.save(tmp_path)
+    decision = decided_on(tmp_path, old)
     first, second = entries(tmp_path)
     assert (first.id, first.state, first.rows, first.candidates) == (new.id, "finished", 30, ("majority",))
-    assert (second.id, second.decisions) == (old.id, (decision.id,))
+    assert (second.id, second.decisions) == (old.id, (decision,))
     assert second.size == sum(path.stat().st_size for path in (tmp_path / "evaluations" / old.id).iterdir())
     assert entries(tmp_path, "other") == []
     assert json.loads(json.dumps(second.to_json()))["candidates"] == ["majority", "human"]
@@ -144,12 +151,11 @@ def test_what_a_decision_refers_to_stays_unless_forced(
     colours: Task, parts: tuple[Dataset, Dataset], tmp_path: Path
 ) -> None:
     decided = run(tmp_path, colours, parts, 5, majority=Majority(), human=Human())
-    decision = decide(decided, ECONOMICS)
-    decision.save(tmp_path)
+    decision = decided_on(tmp_path, decided)
     run(tmp_path, colours, parts, 1, svm=Baseline())
     planned = plan_pruning(tmp_path, Rules(keep=1, artifacts=True))
     assert planned.removals == ()
-    assert planned.spared[0].why == f"decision {decision.id} refers to it"
+    assert planned.spared[0].why == f"decision {decision} refers to it"
     forced = plan_pruning(tmp_path, Rules(keep=1, artifacts=True, force=True))
     assert {one.path.parent.name for one in forced.removals} == {"evaluations", "artifacts"}
     size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from tasklift.economics import UnitPrices, exactly
 from tasklift.llm.prices import price_of
-from tasklift.measure.cost import item_cost, setup_cost
+from tasklift.measure.cost import Serving, item_cost, setup_cost
 from tasklift.prediction import Usage
 from tasklift.strategy import Resources
 
@@ -36,6 +38,7 @@ def test_where_no_price_is_known_the_source_says_so_and_what_to_set() -> None:
     found = item_cost(Usage(calls=1, input_tokens=1000, cpu_s=1.0), 1, PRICES, "our-own-model")
     assert found.usd == pytest.approx(1e-5)
     assert "no token price is known for 'our-own-model': set item_usd" in found.source
+    assert found.missing == "our-own-model"
 
 
 def test_making_a_candidate_costs_labels_machines_and_people() -> None:
@@ -44,6 +47,23 @@ def test_making_a_candidate_costs_labels_machines_and_people() -> None:
     assert setup_cost(Resources(), PRICES) == 0
 
 
-def test_uncertain_prices_count_with_their_median() -> None:
-    prices = UnitPrices.model_validate({"label_usd": {"p10": 0.1, "p50": 0.2, "p90": 0.9}})
-    assert setup_cost(Resources(labels=10), prices) == pytest.approx(2.0)
+def test_uncertain_prices_count_with_their_mean() -> None:
+    prices = UnitPrices.model_validate({"label_usd": {"p10": 0.1, "p50": 0.2, "p90": 0.4}, "annotators": 3})
+    width = math.log(2) / 1.2815515655
+    assert setup_cost(Resources(labels=10), prices) == pytest.approx(10 * 3 * 0.2 * math.exp(width**2 / 2), rel=1e-3)
+
+
+def test_training_tokens_cost_too() -> None:
+    prices = UnitPrices(training_usd_per_mtok=exactly(8))
+    assert setup_cost(Resources(tokens=500_000), prices) == pytest.approx(4)
+
+
+def test_a_price_of_ones_own_goes_before_the_table_and_a_batch_costs_less() -> None:
+    own = {"our-own-model": {"input_usd": 1.0, "cached_input_usd": 0.1, "output_usd": 4.0}}
+    prices = UnitPrices.model_validate({"tokens": own, "batch_factor": 0.5})
+    used = Usage(calls=10, input_tokens=10_000, output_tokens=500)
+    assert item_cost(used, 10, prices, "our-own-model").usd == pytest.approx((10_000 + 4 * 500) / 1e6 / 10)
+    served = Serving(cached_share=0.5, batch_share=0.4)
+    found = item_cost(used, 10, prices, "https://x/v1#our-own-model", served)
+    assert found.usd == pytest.approx(0.8 * (5_000 + 0.1 * 5_000 + 4 * 500) / 1e6 / 10)
+    assert found.missing == ""

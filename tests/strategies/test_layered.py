@@ -117,13 +117,22 @@ def prompt(right: float = 1.0, confidence: float | None = 0.95) -> tuple[Prompt,
 
 def test_the_three_folds_share_no_row(colours: Task) -> None:
     data, core = rows(1000), Oracle()
-    candidate = Layered(core, None, folds=(0.5, 0.2, 0.3)).fit(colours, data)
-    (first,), (second, third) = core.fitted, core.asked
+    stage, _ = prompt()
+    candidate = Layered(core, stage, folds=(0.5, 0.2, 0.3)).fit(colours, data)
+    (first,), second, third = core.fitted, core.asked[0], core.asked[-1]
     assert len(first) + len(second) + len(third) == len({*first, *second, *third}) == 1000
     assert candidate.notes["folds"] == [len(first), len(second), len(third)]
     assert [round(len(fold) / 100) for fold in (first, second, third)] == [5, 2, 3]
     assert candidate.training_ids == data.keys
     assert candidate.setup.labels == 1000
+
+
+def test_without_a_prompt_stage_the_calibration_rows_certify_too(colours: Task) -> None:
+    core = Oracle()
+    candidate = Layered(core, None, folds=(0.5, 0.2, 0.3)).fit(colours, rows(1000))
+    second, certifying = core.asked
+    assert set(second) < set(certifying)
+    assert candidate.notes["certificate"]["n"] == len(certifying) == 500
 
 
 def test_the_certificate_holds_on_fresh_rows(colours: Task) -> None:

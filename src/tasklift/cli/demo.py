@@ -7,9 +7,14 @@ import time
 from pathlib import Path
 
 from tasklift.cli import show
+from tasklift.cli.decide import Ready, kept, typed
 from tasklift.cli.evaluate import Asked, compare
+from tasklift.cli.report import page
 from tasklift.errors import ConfigError
-from tasklift.measure.decision import Decision, decide
+from tasklift.measure import ledger
+from tasklift.measure.decision import decide
+from tasklift.measure.evidence import Evidence
+from tasklift.measure.record import Decision
 from tasklift.project import Project
 
 EXAMPLE = "support_triage"
@@ -51,10 +56,16 @@ def demo(model: str | None, light: bool, rows: int | None, folder: Path | None, 
         "",
     ]
     for title, file in SCENARIOS.items():
-        economics = project.economics(task, project.folder / "tasks" / EXAMPLE / file)
+        beside = project.folder / "tasks" / EXAMPLE / file
+        economics = project.economics(task, beside)
         decisions[title] = decide(evaluation, economics, task.gates)
-        decisions[title].save(state)
+        asked_for = ledger.Asked(EXAMPLE, economics_file=str(beside), command=typed())
+        ready = Ready(Evidence.from_evaluation(evaluation), economics, task.gates, asked_for, state)
+        kept(ready, decisions[title])
+        file_name = f"{title.lower().replace(' ', '-')}.html"
+        page(evaluation, economics, decisions[title], state / "reports" / file_name, [evaluation.made["command"]])
         lines += [*show.decision_lines(title, decisions[title], economics), ""]
+    lines.append(f"each as a page, with the evidence: {state / 'reports'}")
     lines.append(
         f"evaluation {evaluation.id} in {state}; "
         f"{time.perf_counter() - begun:.0f} s, first row after {table.first_row_s or 0:.0f} s"

@@ -1,25 +1,29 @@
-"""`tasklift evaluate` and `tasklift decide`."""
+"""`tasklift evaluate`."""
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tasklift.cache import caching_in
-from tasklift.cli import show
+from tasklift.cli import consistency, show
+from tasklift.cli.decide import EXIT_GATE_FAILED, Ready, kept, typed
 from tasklift.data.split import sample
-from tasklift.economics import Economics
-from tasklift.errors import ConfigError
+from tasklift.economics import Economics, UnitPrices
+from tasklift.llm.spending import Meter, spending_under
 from tasklift.measure import decision as deciding
+from tasklift.measure import ledger
+from tasklift.measure.consistency import Consistency
+from tasklift.measure.cost import token_price
 from tasklift.measure.evaluation import Evaluation, Options
 from tasklift.measure.evaluation import evaluate as run
-from tasklift.measure.stored import load_evaluation, newest_evaluation
+from tasklift.measure.evidence import Evidence
 from tasklift.project import Project, TaskFile
 from tasklift.strategies.build import build
-
-EXIT_GATE_FAILED = 3
 
 
 @dataclass(frozen=True)
@@ -33,29 +37,64 @@ class Asked:
 
 
 def evaluate(
-    task: str | None, folder: Path, strategies: str | None, model: str | None, rows: int | None, as_json: bool
+    task: str | None,
+    folder: Path,
+    strategies: str | None,
+    model: str | None,
+    rows: int | None,
+    tried: tuple[int, str | None] | None,
+    max_usd: float | None,
+    as_json: bool,
 ) -> int:
-    """Compare, print, decide where economics are given."""
+    """Compare, print, decide where economics are given.
+
+    Args:
+        tried: repeats and paraphrasing model of a consistency check; None: no such check.
+        max_usd: cap on what calls of hosted models may cost; None: no cap.
+    """
     project = Project.open(folder)
     found = project.task(task)
     names = tuple(strategies.split(",")) if strategies else found.compare or project.settings.strategies
     asked = Asked(names, model or project.settings.model, rows)
     economics = _economics(project, found)
     table = show.Table(sys.stderr if as_json else sys.stdout)
-    evaluation = compare(project, found, asked, project.state, table)
+    prices = economics.prices if economics else UnitPrices()
+    meter = Meter(max_usd, partial(token_price, prices=prices)) if max_usd is not None else None
+    with spending_under(meter):
+        evaluation = compare(project, found, asked, project.state, table)
+        consistent = _tried(project, found, asked, evaluation, tried)
     decision = deciding.decide(evaluation, economics, found.gates) if economics else None
-    if decision:
-        decision.save(project.state)
+    if decision and economics:
+        asked_for = ledger.Asked(task=found.name, command=typed())
+        ready = Ready(Evidence.from_evaluation(evaluation), economics, found.gates, asked_for, project.state)
+        decision = dataclasses.replace(decision, id=kept(ready, decision).id)
     if as_json:
-        show.print_json(show.evaluation_json(evaluation, economics, decision))
+        row = show.evaluation_json(evaluation, economics, decision)
+        row |= {"consistency": consistency.as_json(consistent)} if tried else {}
+        show.print_json(row | ({"spent_usd": meter.spent_usd} if meter else {}))
     else:
         lines = ["", *show.comparison_lines(evaluation)]
         for name in found.slices:
             lines += ["", *show.slice_lines(evaluation, name)]
+        if consistent:
+            lines += ["", *consistency.lines_of(consistent)]
         if decision and economics:
             lines += ["", *show.decision_lines("Decision", decision, economics)]
-        print("\n".join([*lines, "", f"stored as evaluation {evaluation.id}"]))
+        if meter:
+            lines += ["", f"spent {meter.spent_usd:.4f} of {max_usd:g} USD on {meter.calls} calls"]
+        again = shlex.join(["tasklift", "report", found.name, "-p", str(folder)])
+        print("\n".join([*lines, "", f"stored as evaluation {evaluation.id}; as a page: {again}"]))
     return EXIT_GATE_FAILED if decision and decision.verdict == "none_passes" else 0
+
+
+def _tried(
+    project: Project, task: TaskFile, asked: Asked, evaluation: Evaluation, tried: tuple[int, str | None] | None
+) -> list[Consistency]:
+    """What the consistency check found; nothing where none was asked for."""
+    if tried is None:
+        return []
+    made = build(asked.strategies, task.strategies, asked.model, asked.embedder)
+    return consistency.try_all(project, task, made, evaluation, consistency.probe_of(*tried))
 
 
 def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: show.Table) -> Evaluation:
@@ -74,29 +113,11 @@ def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: 
     options = Options(
         folder=state,
         reviewer_accuracy=economics.reviewer_accuracy if economics else 0.97,
-        command="tasklift " + shlex.join(sys.argv[1:]),
+        command=typed(),
     )
     with caching_in(state / "cache"):
         made = build(asked.strategies, task.strategies, asked.model, asked.embedder)
         return run(plain, made, train, test, options, table)
-
-
-def decide(task: str | None, folder: Path, economics: Path | None, evaluation: str | None, as_json: bool) -> int:
-    """Decide on what is stored."""
-    project = Project.open(folder)
-    found = project.task(task)
-    priced = project.economics(found, economics)
-    identity = evaluation or newest_evaluation(project.state, found.name)
-    stored = load_evaluation(project.state, identity, priced.reviewer_accuracy)
-    if stored.task.name != found.name:
-        raise ConfigError(f"evaluation {identity} is of task {stored.task.name}, not {found.name}")
-    decision = deciding.decide(stored, priced, found.gates)
-    path = decision.save(project.state)
-    if as_json:
-        show.print_json(decision.to_json())
-    else:
-        print("\n".join([*show.decision_lines("Decision", decision, priced), f"stored as {path}"]))
-    return EXIT_GATE_FAILED if decision.verdict == "none_passes" else 0
 
 
 def _economics(project: Project, task: TaskFile) -> Economics | None:

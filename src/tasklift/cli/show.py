@@ -6,16 +6,16 @@ import dataclasses
 import json
 import sys
 import time
-from collections import defaultdict
 from typing import Any, TextIO
 
 import numpy as np
 
 from tasklift.economics import Economics, UnitPrices
 from tasklift.measure.cost import item_cost
-from tasklift.measure.decision import Decision
 from tasklift.measure.evaluation import CandidateResult, Evaluation
 from tasklift.measure.metrics import right_of
+from tasklift.measure.record import Decision
+from tasklift.measure.slices import slices_of
 from tasklift.stats.intervals import Interval, wilson
 
 HEADER = (
@@ -108,7 +108,7 @@ def comparison_lines(evaluation: Evaluation) -> list[str]:
 
 def slice_lines(evaluation: Evaluation, name: str) -> list[str]:
     """Accuracy of every candidate by the values of one slice."""
-    table = slices(evaluation)
+    table = slices_of(evaluation)
     values = sorted({row.slice[name] for row in evaluation.rows if name in row.slice})
     lines = [
         f"By {name}: "
@@ -121,25 +121,6 @@ def slice_lines(evaluation: Evaluation, name: str) -> list[str]:
         if cells:
             lines.append(f"  {candidate:<10} " + "   ".join(cells))
     return lines
-
-
-def slices(evaluation: Evaluation) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """candidate -> slice -> value -> accuracy on answered rows, with interval and number of rows."""
-    found: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-    for result in evaluation.results:
-        right = right_of(result.predictions, evaluation.rows.outputs)
-        cells: dict[tuple[str, str], list[float]] = defaultdict(list)
-        for row, value in zip(evaluation.rows, right, strict=True):
-            for name, which in row.slice.items():
-                if not np.isnan(value):
-                    cells[name, which].append(float(value))
-        for (name, which), values in cells.items():
-            interval = wilson(sum(values), len(values))
-            found.setdefault(result.name, {}).setdefault(name, {})[which] = {
-                **dataclasses.asdict(interval),
-                "rows": len(values),
-            }
-    return found
 
 
 def decision_lines(title: str, decision: Decision, economics: Economics) -> list[str]:
@@ -170,7 +151,7 @@ def decision_lines(title: str, decision: Decision, economics: Economics) -> list
 
 def evaluation_json(evaluation: Evaluation, economics: Economics | None, decision: Decision | None) -> dict[str, Any]:
     """The pinned object of `evaluate --json` and `demo --json`."""
-    by_slice = slices(evaluation)
+    by_slice = slices_of(evaluation)
     prices = economics.prices if economics else UnitPrices()
     candidates = [
         _candidate_json(result, evaluation, prices) | {"slices": by_slice.get(result.name, {})}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
@@ -113,11 +114,22 @@ class OpenAICompatibleModel:
         Raises:
             ModelError: the call failed.
         """
+        return list((await self._listed()).models)
+
+    async def shutdown_dates(self) -> dict[str, datetime.date]:
+        """Model -> day on which it ends, for those of which the endpoint tells it.
+
+        Raises:
+            ModelError: the call failed.
+        """
+        return dict((await self._listed()).shutdowns)
+
+    async def _listed(self) -> Answer:
         spent = Spent()
         found = await self._transport.send(None, 0, spent)
         if isinstance(found, Failure):
             raise self._transport.error(found, spent)
-        return list(found.models)
+        return found
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import ipaddress
 import json
 import math
@@ -89,12 +90,14 @@ class Answer:
         finish_reason: why it ended, as the server says it.
         usage: one call and its tokens.
         models: names, where the question was which models there are.
+        shutdowns: model -> day on which it ends, for those of which the server tells it.
     """
 
     text: str = ""
     finish_reason: str = ""
     usage: Usage = field(default_factory=Usage)
     models: tuple[str, ...] = ()
+    shutdowns: Mapping[str, datetime.date] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +142,24 @@ def read_answer(status: int, headers: Mapping[str, str], raw: bytes, wall: Calla
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         return _completion(choices[0], body.get("usage")) or _unusable(raw)
     if isinstance(models, list):
-        named = (item for item in models if isinstance(item, dict))
-        return Answer(models=tuple(str(item["id"]) for item in named if "id" in item))
+        named = [item for item in models if isinstance(item, dict) and "id" in item]
+        ends = {str(item["id"]): _day(item.get("shutdown_date")) for item in named}
+        shutdowns = {name: day for name, day in ends.items() if day is not None}
+        return Answer(models=tuple(ends), shutdowns=shutdowns)
     error = body.get("error")
     if isinstance(error, dict) and isinstance(error.get("code"), int):  # some gateways hide a status in a 200
         return _failure(error["code"], headers, raw, wall())
     return _unusable(raw)
+
+
+def _day(told: object) -> datetime.date | None:
+    """A date as servers write it: ISO 8601, or Unix seconds; None where it is neither."""
+    try:
+        if isinstance(told, int | float) and not isinstance(told, bool):
+            return datetime.datetime.fromtimestamp(told, datetime.UTC).date()
+        return datetime.datetime.fromisoformat(str(told)).date() if told else None
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _unusable(raw: bytes) -> Failure:

@@ -193,6 +193,7 @@ class FakeEndpoint:
 
     Attributes:
         model: the first model's name.
+        shutdown_dates: model -> day on which `/v1/models` says that it ends; empty at first.
         received: the body of every chat request so far.
         most_at_once: the largest number of chat requests that were under way together.
     """
@@ -209,6 +210,7 @@ class FakeEndpoint:
         delay_s: float = 0.0,
     ) -> None:
         self.models = tuple(models)
+        self.shutdown_dates: dict[str, str | int] = {}
         self.model = self.models[0]
         self.received: list[dict[str, Any]] = []
         self.most_at_once = 0
@@ -243,7 +245,11 @@ class FakeEndpoint:
     async def _list(self, request: web.Request) -> web.StreamResponse:
         if (refused := self._refused_key(request)) is not None:
             return refused
-        rows = [{"id": name, "object": "model", "created": 0, "owned_by": "tasklift"} for name in self.models]
+        rows = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "tasklift"}
+            | ({"shutdown_date": self.shutdown_dates[name]} if name in self.shutdown_dates else {})
+            for name in self.models
+        ]
         return web.json_response({"object": "list", "data": rows})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:

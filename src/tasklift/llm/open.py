@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 from tasklift import registry
 from tasklift.cache import open_cache
 from tasklift.llm.cached import CachedModel
-from tasklift.llm.client import OpenAICompatibleModel
+from tasklift.llm.client import ClientOptions, OpenAICompatibleModel
 from tasklift.llm.model import Model
+from tasklift.llm.spending import metered
 
 #: Holds the key of any endpoint.
 KEY_VARIABLE = "TASKLIFT_API_KEY"
@@ -32,9 +33,17 @@ def open_model(spec: str | Model) -> Model:
     if not isinstance(spec, str):
         return spec
     if spec.startswith(("http://", "https://")):
-        model = OpenAICompatibleModel.from_url(spec, key_variable=_key_variable(spec))
-        return CachedModel(model, open_cache("responses"))
+        return CachedModel(metered(open_endpoint(spec)), open_cache("responses"))
     return _KeptOpen(_load(spec), open_cache("responses"))
+
+
+def open_endpoint(url: str, options: ClientOptions | None = None) -> OpenAICompatibleModel:
+    """The hosted model at an address, without a response cache; the key comes from the environment.
+
+    Raises:
+        ConfigError: the address cannot be used.
+    """
+    return OpenAICompatibleModel.from_url(url, key_variable=_key_variable(url), options=options)
 
 
 def _key_variable(url: str) -> str | None:

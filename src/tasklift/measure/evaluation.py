@@ -6,9 +6,9 @@ import asyncio
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -196,6 +196,7 @@ def assemble(
         "command": options.command,
         "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "machine": machine(),
+        "versions": versions(),
         "seed": options.seed,
     }
     overlap = overlapping_texts(train, rows)
@@ -282,7 +283,10 @@ def manifest_of(evaluation: Evaluation) -> dict[str, Any]:
             "hash": evaluation.rows.content_hash,
             "lineage": evaluation.rows.lineage,
         },
-        "rows": [{"id": row.id, "output": row.output, "slice": dict(row.slice)} for row in evaluation.rows],
+        "rows": [
+            {"id": row.id, "output": row.output, "slice": dict(row.slice), "group": row.group}
+            for row in evaluation.rows
+        ],
         "overlap": sorted(evaluation.overlap),
         "reference": evaluation.reference,
         "candidates": [_candidate_row(result) for result in evaluation.results],
@@ -296,6 +300,15 @@ def machine() -> str:
     return f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, tasklift {import_version}"
 
 
+def versions() -> dict[str, str]:
+    """Versions of the libraries that figures may depend on, of those that are installed."""
+    found = {}
+    for name in ("numpy", "scipy", "scikit-learn", "torch", "transformers", "wordllama"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
 def _candidate_row(result: CandidateResult) -> dict[str, Any]:
     card = result.card
     setup = {name: getattr(card.setup, name) for name in card.setup.__dataclass_fields__}
@@ -307,6 +320,8 @@ def _candidate_row(result: CandidateResult) -> dict[str, Any]:
         "parameters": dict(card.parameters),
         "setup": setup,
         "notes": dict(card.notes),
+        # What re-scores its stages; settings of others may hold texts.
+        "settings": dict(card.settings) if card.family == "layered" else {},
         "traits": dict(result.traits),
         "latencies_s": [round(seconds, 6) for seconds in result.latencies_s],
     }

@@ -18,7 +18,7 @@ from tasklift.strategy import Resources
 from tasklift.task import Task
 
 #: Keys of a manifest that describe how the evaluation was made.
-MADE = ("command", "at", "machine", "seed")
+MADE = ("command", "at", "machine", "versions", "seed")
 
 
 def newest_evaluation(state: Path, task: str) -> str:
@@ -46,7 +46,10 @@ def load_evaluation(state: Path, identity: str, reviewer_accuracy: float) -> Eva
     if manifest is None:
         raise DataError(f"{store.folder}: no finished evaluation here; run `tasklift evaluate` again to go on with it")
     task = parse(Task, manifest["task"], str(store.folder / "manifest.json"))
-    examples = tuple(Example(row["id"], {}, row["output"], slice=row.get("slice", {})) for row in manifest["rows"])
+    examples = tuple(
+        Example(row["id"], {}, row["output"], slice=row.get("slice", {}), group=row.get("group"))
+        for row in manifest["rows"]
+    )
     rows = Dataset(examples, name=manifest["dataset"]["name"], origin=manifest["dataset"]["hash"])
     stored = store.predictions()
     results = tuple(
@@ -82,6 +85,7 @@ def _result(
         setup=Resources(**{field.name: row["setup"][field.name] for field in dataclasses.fields(Resources)}),
         training_ids=frozenset(),
         notes=row["notes"],
+        settings=row.get("settings", {}),
     )
     latencies = tuple(row["latencies_s"])
     scores = score(predictions, rows.outputs, latencies, reviewer_accuracy)

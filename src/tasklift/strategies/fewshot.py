@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tasklift.data.embed import Vectors, open_embedder
 from tasklift.dataset import Dataset
-from tasklift.llm.model import Model
+from tasklift.llm.model import Model, Request
 from tasklift.llm.open import open_model
 from tasklift.llm.template import Template
 from tasklift.prediction import DECIMALS, Prediction, Usage
@@ -147,6 +147,12 @@ class FewShotCandidate(PromptedCandidate):
         reply = await self.model.complete(self.request(value, allowed, ctx, self._examples(chosen)))
         answered = prediction_of(reply, skipped_model=False)
         return answered.with_timing(reply.usage + usage, reply.latency_s + done.wall_s)
+
+    async def rendered(self, value: Input, ctx: Context) -> Request:
+        """With the rows that are retrieved for this input."""
+        order = (await on_worker(self._retrieve, text_of(value, self.card.input_fields))).value
+        chosen = order[: self.card.parameters["examples"]]
+        return self.request(value, self._allowed(order), ctx, self._examples(chosen))
 
     def _retrieve(self, text: str) -> list[int]:
         """Rows nearest to the text, nearest first."""

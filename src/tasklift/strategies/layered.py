@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -49,6 +49,7 @@ class Layered(Recipe):
 
     name: ClassVar[str] = "layered"
     family: ClassVar[Family] = "layered"
+    version: ClassVar[int] = 2
 
     core: Strategy = field(default_factory=FrozenEncoder)
     prompt: Strategy | None = field(default_factory=FewShot)
@@ -94,7 +95,10 @@ class Layered(Recipe):
             ceiling, pilot = self._pilot(core, core_scale, prompt, second)
         if pilot.scale is None:
             prompt = None  # it would cost a call a row and never answer
-        certificate = self._certify(core, core_scale, prompt, pilot.scale, ceiling, third)
+        # Without a prompt stage rows are accepted in the order of the core's raw confidence, whatever its
+        # calibration, so the rows that it was calibrated on may certify the threshold as well.
+        certifying = rest if self.prompt is None and core_scale.slope > 0 else third
+        certificate = self._certify(core, core_scale, prompt, pilot.scale, ceiling, certifying)
         rule = Rule(core_scale, pilot.scale, certificate)
         notes = {
             "certificate": certificate.to_json(),
@@ -239,17 +243,17 @@ class LayeredCandidate(Candidate):
 
     def _unsure(self, core: Prediction) -> bool:
         threshold = self.rule.certificate.threshold
-        return threshold is None or self._sure(core, self.rule.core) < threshold
+        return threshold is None or sure_of(core, self.rule.core) < threshold
 
     def _decide(self, core: Prediction, prompt: Prediction | None) -> Prediction:
         children = (core,) if prompt is None else (core, prompt)
         if core.error is not None and core.error.kind == "empty_input":
             return replace(core, children=children)
-        sure = self._sure(core, self.rule.core)
+        sure = sure_of(core, self.rule.core)
         if not self._unsure(core):
             return self._answered("core", core, sure, children)
         if prompt is not None and self.rule.prompt is not None:
-            threshold, second = self.rule.certificate.threshold, self._sure(prompt, self.rule.prompt)
+            threshold, second = self.rule.certificate.threshold, sure_of(prompt, self.rule.prompt)
             if threshold is not None and second >= threshold:
                 return self._answered("prompt", prompt, second, children)
         used = Prediction(deferred=True, confidence=sure, children=children, notes={"stage": "human"})
@@ -261,22 +265,28 @@ class LayeredCandidate(Candidate):
         answer = Prediction(by.output, by.scores, sure, children=children, notes={"stage": stage})
         return answer.with_timing(*_spent(asked))
 
-    @staticmethod
-    def _sure(prediction: Prediction, scale: Platt) -> float:
-        if prediction.error is not None or prediction.confidence is None:
-            return 0.0
-        return round(float(scale(np.array([prediction.confidence]))[0]), DECIMALS)
-
     def save(self, folder: Path) -> None:
         """Write the card and both stages."""
         parts = {"core": self.core} | ({"prompt": self.prompt} if self.prompt else {})
         write_artifact(folder, self.card, {}, parts)
+
+    def with_stages(self, wrap: Callable[[str, Candidate], Candidate]) -> LayeredCandidate:
+        """The same candidate with each stage (`core`, `prompt`) replaced by what `wrap` makes of it."""
+        prompt = None if self.prompt is None else wrap("prompt", self.prompt)
+        return LayeredCandidate(self.card, wrap("core", self.core), prompt, self.rule)
 
     async def aclose(self) -> None:
         """Close both stages."""
         await self.core.aclose()
         if self.prompt is not None:
             await self.prompt.aclose()
+
+
+def sure_of(prediction: Prediction, scale: Platt) -> float:
+    """Probability of being right that the rule compares with its threshold; 0 for a failed answer."""
+    if prediction.error is not None or prediction.confidence is None:
+        return 0.0
+    return round(float(scale(np.array([prediction.confidence]))[0]), DECIMALS)
 
 
 def _spent(stages: Sequence[Prediction]) -> tuple[Usage, float]:

@@ -115,6 +115,10 @@ class PromptedCandidate(Candidate):
         """One prediction; a failing model gives an error, never an exception."""
         raise NotImplementedError
 
+    async def rendered(self, value: Input, ctx: Context) -> Request:
+        """The request that `answer` would send, for explaining an answer later; nothing is sent."""
+        return self.request(value, self.labels, ctx)
+
     async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
         """One prediction an input, asked concurrently; the model bounds how many at once."""
         if len(inputs) == 1:  # the usual case of a hosted model: no task of its own

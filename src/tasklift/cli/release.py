@@ -1,0 +1,201 @@
+"""`tasklift release`, `promote`, `rollback`, `status`, `history`."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from tasklift.cli import show
+from tasklift.cli.serve import with_database
+from tasklift.errors import ConfigError, DataError, ReleaseError
+from tasklift.measure.store import EvaluationFolder
+from tasklift.measure.stored import newest_evaluation
+from tasklift.operate.load import find_candidate, load_for_production, name_of
+from tasklift.operate.release import ALL, Arm, Guards, Release, Releases, Route, Trial
+from tasklift.operate.status import Status, certificate_line, status_of, trial_lines
+from tasklift.project import Project
+from tasklift_platform.database import Database
+
+
+def release(
+    task: str | None,
+    folder: Path,
+    candidate: str,
+    trial: tuple[str | None, bool, str, Mapping[str, float | None]],
+    decision: str | None,
+    database: str | None,
+    as_json: bool,
+) -> int:
+    """Put a candidate into production; `trial` holds share, shadow, overlay, guards as they were typed."""
+    project, wanted = Project.open(folder), trial_of(*trial)
+    name = project.task(task).name
+    fingerprint = chosen_candidate(project, name, candidate)
+    arm = Arm(fingerprint, name_of(project.state, fingerprint), decision or _newest_decision(project, name))
+    if decision is not None and not (project.state / "decisions" / f"{decision}.json").exists():
+        raise ReleaseError(f"no stored decision is called {decision!r}; leave --decision out, or run `tasklift decide`")
+    made = with_database(
+        folder, database, lambda found: releases(project, found).release(name, arm, wanted, operator())
+    )
+    return _print_release(made, as_json)
+
+
+def promote(task: str | None, folder: Path, overlay: str, database: str | None, as_json: bool) -> int:
+    """The challenger answers everything."""
+    project = Project.open(folder)
+    name = project.task(task).name
+    made = with_database(folder, database, lambda found: releases(project, found).promote(name, operator(), overlay))
+    return _print_release(made, as_json)
+
+
+def rollback(task: str | None, folder: Path, overlay: str, reason: str, database: str | None, as_json: bool) -> int:
+    """Back to what answered before."""
+    project = Project.open(folder)
+    name = project.task(task).name
+    made = with_database(
+        folder, database, lambda found: releases(project, found).rollback(name, operator(), overlay, reason)
+    )
+    return _print_release(made, as_json)
+
+
+def history(task: str | None, folder: Path, database: str | None, as_json: bool) -> int:
+    """Who released what, when; newest first."""
+    project = Project.open(folder)
+    name = project.task(task).name
+    found = with_database(folder, database, lambda opened: releases(project, opened).history(name))
+    if as_json:
+        show.print_json({"task": name, "releases": [one.to_json() for one in found]})
+        return 0
+    for one in found:
+        print(_line(one))
+    if not found:
+        print(f"{name}: nothing was released yet")
+    return 0
+
+
+def status(task: str | None, folder: Path, database: str | None, as_json: bool) -> int:
+    """What is in production, how the trial stands, what waits."""
+    project = Project.open(folder)
+    names = [project.task(task).name] if task else list(project.tasks)
+
+    async def run(opened: Database) -> list[Status]:
+        return [await status_of(opened, project.state, name) for name in names]
+
+    found = with_database(folder, database, run)
+    if as_json:
+        show.print_json({"tasks": [one.to_json() for one in found]})
+    else:
+        print("\n".join(line for one in found for line in status_lines(one)))
+    return 0
+
+
+def status_lines(found: Status) -> list[str]:
+    """A task in production for a reader."""
+    if found.release is None:
+        return [f"{found.task}: nothing is released yet"]
+    lines = [f"{found.task}: release {found.release.version}, {when(found.release.at)}, by {found.release.by}"]
+    for overlay, route in found.release.routes.items():
+        lines += [f"overlay {overlay}"] if overlay else []
+        lines += [f"  {line}" for line in route_lines(route)]
+        if overlay in found.trials:
+            lines += [f"  {line}" for line in trial_lines(found.trials[overlay], route.guards.alpha)]
+        if overlay in found.audits:
+            line = certificate_line(found.certificates[overlay], found.audits[overlay], route.suspended)
+            lines.append(f"  {line}")
+    waiting = found.reviews
+    lines.append(
+        f"  reviews: {waiting['open']} open, {waiting['answered']} answered; {waiting['labels']} labels by callers"
+    )
+    return lines + ([f"  traces lost: {found.lost}"] if found.lost else [])
+
+
+def releases(project: Project, database: Database) -> Releases:
+    """The releases of a project; candidates are loaded for a try before they are released."""
+    return Releases(database, lambda fingerprint: load_for_production(project.state, fingerprint))
+
+
+def operator() -> str:
+    """Who sits at the terminal."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number without a name
+        return "unknown"
+
+
+def chosen_candidate(project: Project, task: str, given: str) -> str:
+    """The fingerprint that `given` means: the name of a candidate in the newest evaluation, or the beginning of a
+    fingerprint.
+
+    Raises:
+        ReleaseError: nothing of the kind.
+    """
+    try:
+        identity = newest_evaluation(project.state, task)
+    except DataError:
+        return find_candidate(project.state, given)
+    manifest = EvaluationFolder(project.state / "evaluations" / identity).manifest() or {}
+    named = {row["name"]: row["fingerprint"] for row in manifest.get("candidates", [])}
+    return str(named[given]) if given in named else find_candidate(project.state, given)
+
+
+def trial_of(canary: str | None, shadow: bool, overlay: str, guards: Mapping[str, float | None]) -> Trial:
+    """A trial from the options of the command line.
+
+    Raises:
+        ConfigError: the share cannot be read.
+    """
+    given = {key: value for key, value in guards.items() if value is not None}
+    return Trial(None if canary is None else share_of(canary), shadow, overlay or ALL, replace(Guards(), **given))
+
+
+def share_of(text: str) -> float:
+    """ "5%" or "0.05" as a share."""
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise ConfigError(f"--canary {text!r} is no share; write it like 5%") from None
+
+
+def route_lines(route: Route) -> list[str]:
+    """A route in words."""
+    lines = [f"stable      {_arm(route.stable)}"]
+    if route.challenger is not None:
+        how = "in the shadow" if route.shadow else f"{route.share:.0%} of the callers"
+        lines.append(f"challenger  {_arm(route.challenger)}, {how}")
+    return lines
+
+
+def when(at: float) -> str:
+    """Unix seconds for a reader, UTC."""
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at))
+
+
+def _arm(arm: Arm) -> str:
+    decision = f", decision {arm.decision[:12]}" if arm.decision else ", no decision behind it"
+    return f"{arm.name} {arm.candidate[:12]} since release {arm.version}{decision}"
+
+
+def _line(one: Release) -> str:
+    overlay = f" [{one.overlay}]" if one.overlay else ""
+    return f"{one.version:4}  {when(one.at)}  {one.by}  {one.action}{overlay}: {one.reason}"
+
+
+def _print_release(made: Release, as_json: bool) -> int:
+    if as_json:
+        show.print_json(made.to_json())
+    else:
+        print(f"{made.task}: release {made.version}: {made.reason}")
+    return 0
+
+
+def _newest_decision(project: Project, task: str) -> str | None:
+    """Id of the newest stored decision of the task's newest evaluation."""
+    try:
+        evaluation = newest_evaluation(project.state, task)
+    except DataError:
+        return None
+    paths = sorted((project.state / "decisions").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    found = [path for path in paths if f'"evaluation": "{evaluation}"' in path.read_text(encoding="utf-8")]
+    return found[-1].stem if found else None

@@ -1,0 +1,223 @@
+"""What a decision needs to know about measured options, wherever they were measured.
+
+An `Evidence` comes from an evaluation of ours (`Evidence.from_evaluation`), from a table `results.csv`
+(`measure/results_csv.py`), or from any importer that makes `ResultRow`s (`measure/results.py`).
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasklift.errors import DataError
+from tasklift.measure.evaluation import CandidateResult, Evaluation
+from tasklift.measure.metrics import right_of
+from tasklift.prediction import Usage
+from tasklift.strategies.artifact import fingerprint_of
+from tasklift.strategy import Resources
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One point of a learning curve: an option made with fewer labels, on rows it had not seen.
+
+    Attributes:
+        labels: labelled rows it was made with.
+        error: share of wrong answers, 0 to 1.
+        rows: how many rows that share rests on.
+    """
+
+    labels: int
+    error: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class OptionEvidence:
+    """One measured option on the rows of its `Evidence`.
+
+    Attributes:
+        name: what it is called.
+        family: the choice it stands for: baseline, prompt, finetune, layered, human, or the option's own name.
+        score: [rows] 0 to 1, how right the answer is; NaN where a person answers.
+        deferred: [rows] a person answers.
+        failed: [rows] no allowed answer came; its score is 0.
+        outputs: [rows] the answers, for metrics that look at labels; None: not known.
+        cost_usd: [rows] inference cost as another tool told it; None: priced from `usage`.
+        usage: quantities of all rows together; None: not known.
+        latencies_s: seconds of single requests, as many as were timed.
+        setup: what making it took; None: not known.
+        traits: `remote`, `data_leaves_machine`, `deterministic`; a missing one is not known.
+        model: hosted model that is asked; None: none is, or not known.
+        end_of_life: day on which its vendor shuts it down; None: not announced, or not known.
+        fingerprint: of the candidate; '' where it has none.
+        curve: the same option with fewer labels.
+    """
+
+    name: str
+    family: str
+    score: Floats
+    deferred: Flags
+    failed: Flags
+    outputs: tuple[Any, ...] | None = None
+    cost_usd: Floats | None = None
+    usage: Usage | None = None
+    latencies_s: tuple[float, ...] = ()
+    setup: Resources | None = None
+    traits: Mapping[str, bool] = field(default_factory=dict)
+    model: str | None = None
+    end_of_life: datetime.date | None = None
+    fingerprint: str = ""
+    curve: tuple[CurvePoint, ...] = ()
+
+    @property
+    def answered(self) -> Flags:
+        """[rows] no person needed."""
+        return ~self.deferred
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """Rows that could not be used because not every option has them.
+
+    Attributes:
+        option: whose rows.
+        reason: why, in words.
+        count: how many.
+        item_ids: the first few of them.
+    """
+
+    option: str
+    reason: str
+    count: int
+    item_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Options measured on the same rows.
+
+    Attributes:
+        source: where it comes from, in words.
+        item_ids: [rows].
+        options: name -> what was measured; all arrays have one entry a row.
+        expected: [rows] expected answers; None where not known.
+        slices: [rows] name -> value.
+        clusters: [rows] rows of one cluster (a customer, a conversation) count as one draw; None: every
+            row is its own.
+        labels: all labels of the task; () where not known.
+        metric: what the gate `min_metric` looks at: `accuracy` (the mean score) or `macro_f1`.
+        task: name of the task.
+        provenance: what -> hash or version of what the evidence rests on.
+        unpaired: rows that were left out.
+        currency: of `cost_usd`.
+        curves: option that was not tried in full -> its points at smaller sizes.
+        notes: what a reader should know about the evidence.
+    """
+
+    source: str
+    item_ids: tuple[str, ...]
+    options: Mapping[str, OptionEvidence]
+    expected: tuple[Any, ...]
+    slices: tuple[Mapping[str, str], ...]
+    clusters: tuple[str, ...] | None = None
+    labels: tuple[str, ...] = ()
+    metric: str = "accuracy"
+    task: str = ""
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    unpaired: tuple[Unpaired, ...] = ()
+    currency: str = "USD"
+    curves: Mapping[str, tuple[CurvePoint, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.item_ids:
+            raise DataError(f"{self.source}: there are no rows that every option has")
+        for option in self.options.values():
+            _check(option, len(self.item_ids), self.source)
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    @property
+    def id(self) -> str:
+        """Content hash of everything that a decision could see."""
+        parts = [
+            (o.name, o.family, o.fingerprint, np.nan_to_num(o.score, nan=-1).tolist(), o.deferred.tolist())
+            for o in self.options.values()
+        ]
+        money = [(o.name, None if o.cost_usd is None else float(o.cost_usd.sum())) for o in self.options.values()]
+        return fingerprint_of(self.source, list(self.item_ids), parts, money, dict(self.provenance))[:16]
+
+    @classmethod
+    def from_evaluation(cls, evaluation: Evaluation) -> Evidence:
+        """All measured candidates but people, who are priced and not measured."""
+        rows = evaluation.rows
+        results = [result for result in evaluation.results if result.card.family != "human"]
+        return cls(
+            source=f"evaluation {evaluation.id}",
+            item_ids=tuple(row.id for row in rows),
+            options={result.name: _measured(result, rows.outputs) for result in results},
+            expected=tuple(rows.outputs),
+            slices=tuple(row.slice for row in rows),
+            clusters=_clusters([row.group for row in rows]),
+            labels=tuple(evaluation.task.labels),
+            metric=evaluation.task.metrics[0],
+            task=evaluation.task.name,
+            provenance={
+                "evaluation": evaluation.id,  # itself a hash of task, rows and candidates
+                "task": evaluation.task.content_hash,
+                **{f"candidate {result.name}": result.card.fingerprint for result in results},
+            },
+        )
+
+
+def _measured(result: CandidateResult, expected: Sequence[Any]) -> OptionEvidence:
+    hosted = result.card.parameters.get("model") if result.traits["remote"] else None
+    return OptionEvidence(
+        name=result.name,
+        family=result.card.family,
+        score=right_of(result.predictions, expected),
+        deferred=np.array([p.deferred for p in result.predictions], dtype=bool),
+        failed=np.array([p.error is not None for p in result.predictions], dtype=bool),
+        outputs=tuple(p.output for p in result.predictions),
+        usage=result.scores.usage,
+        latencies_s=result.latencies_s,
+        setup=result.card.setup,
+        traits=result.traits,
+        model=str(hosted) if hosted else None,
+        fingerprint=result.card.fingerprint,
+    )
+
+
+def _clusters(groups: Sequence[str | None]) -> tuple[str, ...] | None:
+    """Groups as clusters; a row without a group is its own. None where there are none."""
+    if not any(groups):
+        return None
+    return tuple(group if group else f"row {at}" for at, group in enumerate(groups))
+
+
+def _check(option: OptionEvidence, rows: int, source: str) -> None:
+    lengths = {len(option.score), len(option.deferred), len(option.failed)}
+    lengths |= {len(x) for x in (option.outputs, option.cost_usd) if x is not None}
+    if lengths != {rows}:
+        raise DataError(f"{source}: {option.name} has {sorted(lengths)} entries for {rows} rows")
+    unknown = np.isnan(option.score) & ~option.deferred
+    if unknown.any():
+        raise DataError(
+            f"{source}: {option.name} has no score on {int(unknown.sum())} rows that no person answers; "
+            "give each a score from 0 to 1, or leave the rows out"
+        )
+    seen = option.score[~np.isnan(option.score)]
+    if ((seen < 0) | (seen > 1)).any():
+        raise DataError(f"{source}: {option.name} has a score of {seen[(seen < 0) | (seen > 1)][0]:g}, not in 0..1")
+    if option.cost_usd is not None and not (np.isfinite(option.cost_usd) & (option.cost_usd >= 0)).all():
+        raise DataError(f"{source}: {option.name} has a cost that is negative or no number")

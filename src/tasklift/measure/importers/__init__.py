@@ -1,0 +1,1 @@
+"""Results that other tools saved, as evidence: one file each format, `detect` tells them apart by content."""

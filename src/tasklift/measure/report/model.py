@@ -1,0 +1,190 @@
+"""The draws behind the yearly costs, small enough to travel in the page that recomputes them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tasklift.economics import Economics
+from tasklift.measure.break_even import BreakEven, break_even_of
+from tasklift.measure.evaluation import Evaluation
+from tasklift.measure.evidence import Evidence
+from tasklift.measure.options import world_of
+from tasklift.measure.quantities import Draws
+from tasklift.measure.record import Decision
+from tasklift.measure.yearly import OptionDraws, Parts, Shared, yearly
+
+#: More would make the page heavy and change no figure that it shows.
+EMBEDDED_DRAWS = 2000
+SHARED = ("items_per_year", "error_usd", "review_usd", "changes_per_year")
+PARTS = (
+    "setup_usd",
+    "upkeep_usd_per_year",
+    "change_usd",
+    "capacity_usd_per_year",
+    "item_usd",
+    "review_share",
+    "wrong",
+    "deferred",
+    "given_away",
+    "missed",
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Assumptions that a reader may move; None: as the economics say.
+
+    Attributes:
+        items_per_month: median volume.
+        error_usd: median cost of one wrong answer that nobody caught; where costs differ by label
+            or slice, all of them move with it.
+        review_share: share of its own answers that a person looks over, the same for every option.
+        changes_per_year: median rate at which the rules change.
+        horizon_months: how long set-up cost is spread.
+    """
+
+    items_per_month: float | None = None
+    error_usd: float | None = None
+    review_share: float | None = None
+    changes_per_year: float | None = None
+    horizon_months: float | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the page shows at a setting.
+
+    Attributes:
+        expected_usd: option -> mean yearly cost.
+        p5_usd: option -> 5th percentile.
+        p95_usd: option -> 95th percentile.
+        p_best: option -> probability of being the cheapest, of those that a decision chooses from.
+        best: the cheapest of these on average; None: there are none.
+        break_even: (cheaper from some volume on, the other) -> that volume; one of each pair is `best`.
+    """
+
+    expected_usd: Mapping[str, float]
+    p5_usd: Mapping[str, float]
+    p95_usd: Mapping[str, float]
+    p_best: Mapping[str, float]
+    best: str | None
+    break_even: Mapping[tuple[str, str], BreakEven]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What the page computes with, and the library's own computation on the same numbers.
+
+    Attributes:
+        shared: draws that all options share.
+        options: name -> draws of the option.
+        families: name -> family.
+        allowed: the options that a decision chooses from.
+        base: parameter -> median that the economics give.
+    """
+
+    shared: Shared
+    options: Mapping[str, OptionDraws]
+    families: Mapping[str, str]
+    allowed: tuple[str, ...]
+    base: Mapping[str, float]
+
+    @classmethod
+    def of(cls, evaluation: Evaluation, economics: Economics, decision: Decision, seed: int = 0) -> Embedded:
+        """Fewer draws of the simulation that the decision rests on, in float32."""
+        world = world_of(Evidence.from_evaluation(evaluation), economics, EMBEDDED_DRAWS, seed)
+        families = {name: option.family for name, option in world.options.items()}
+        passed = [name for name, verdict in decision.options.items() if verdict.passes]
+        base = {name: getattr(economics, name).p50 for name in ("items_per_month", "error_usd", "changes_per_year")}
+        return cls(
+            _small(world.shared, SHARED),
+            {name: _small(option.draws, PARTS) for name, option in world.options.items()},
+            families,
+            tuple(name for name in passed if families.get(name, "baseline") != "baseline"),
+            base | {"horizon_months": economics.horizon_months},
+        )
+
+    def at(self, setting: Setting) -> tuple[Shared, dict[str, Parts]]:
+        """Costs where some assumptions are moved: draws are scaled, so that their spread stays."""
+        had, base = self.shared, self.base
+        shared = replace(
+            had,
+            items_per_year=_moved(had.items_per_year, base["items_per_month"], setting.items_per_month, 12),
+            error_usd=_moved(had.error_usd, base["error_usd"], setting.error_usd),
+            changes_per_year=_moved(had.changes_per_year, base["changes_per_year"], setting.changes_per_year),
+            horizon_years=(setting.horizon_months or base["horizon_months"]) / 12,
+        )
+        options = dict(self.options)
+        if setting.review_share is not None:
+            share = np.full(len(shared.items_per_year), setting.review_share)
+            options = {name: replace(found, review_share=share) for name, found in options.items()}
+        return shared, {name: yearly(found, shared) for name, found in options.items()}
+
+    def results(self, setting: Setting) -> Results:
+        """What the page shows at a setting."""
+        shared, parts = self.at(setting)
+        totals = {name: found.total(shared.items_per_year) for name, found in parts.items()}
+        expected = {name: float(total.mean()) for name, total in totals.items()}
+        allowed = self.allowed
+        best = min(allowed, key=lambda name: expected[name], default=None)
+        p_best, pairs = {}, []
+        if best is not None:
+            winner = np.argmin(np.stack([totals[name] for name in allowed]), axis=0)
+            p_best = {name: float(np.mean(winner == i)) for i, name in enumerate(allowed)}
+            unit = {name: parts[name].unit.mean() for name in allowed}
+            pairs = [(best, n) if unit[best] <= unit[n] else (n, best) for n in allowed if n != best]
+        return Results(
+            expected,
+            {name: float(np.quantile(total, 0.05)) for name, total in totals.items()},
+            {name: float(np.quantile(total, 0.95)) for name, total in totals.items()},
+            p_best,
+            best,
+            {pair: break_even_of(parts[pair[0]], parts[pair[1]]) for pair in pairs},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """What the page's script reads: a draw that never varies is one number, others are base64 of float32."""
+        return {
+            "draws": len(self.shared.items_per_year),
+            "shared": {name: _packed(getattr(self.shared, name)) for name in SHARED},
+            "reviewer_accuracy": self.shared.reviewer_accuracy,
+            "base": dict(self.base),
+            "allowed": list(self.allowed),
+            "options": [
+                {
+                    "name": name,
+                    "family": self.families[name],
+                    "steps": sorted([step.up_to_items_per_month, step.usd_per_year] for step in found.steps),
+                    **{key: _packed(getattr(found, key)) for key in PARTS},
+                }
+                for name, found in self.options.items()
+            ],
+        }
+
+
+def _moved(draws: Draws, base: float, value: float | None, per: float = 1.0) -> Draws:
+    """Draws scaled to another median; where the median is 0 there is nothing to scale, and all become the value."""
+    if value is None:
+        return draws
+    return draws * (value / base) if base > 0 else np.full(len(draws), value * per)
+
+
+def _small(found: Any, names: tuple[str, ...]) -> Any:
+    """The same with small draws."""
+    return replace(found, **{name: _single(getattr(found, name)) for name in names})
+
+
+def _single(draws: Draws) -> Draws:
+    """Rounded to float32 and widened again: the numbers that the page has."""
+    return draws.astype(np.float32).astype(np.float64)
+
+
+def _packed(draws: Draws) -> float | str:
+    if np.all(draws == draws[0]):
+        return float(draws[0])
+    return base64.b64encode(draws.astype("<f4").tobytes()).decode("ascii")

@@ -1,0 +1,210 @@
+"""Why did this customer get this answer: everything behind one trace, and the same again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import select
+
+from tasklift.data.embed import open_embedder
+from tasklift.dataset import Dataset
+from tasklift.errors import TaskliftError, TrafficError, UnknownIdError
+from tasklift.operate.release import Release, Releases
+from tasklift.operate.review import Review, reviews_of
+from tasklift.operate.tables import feedback, traces
+from tasklift.prediction import Prediction
+from tasklift.strategies.artifact import Card, read_card
+from tasklift.strategies.fitting import load_candidate
+from tasklift.strategies.prompt import PromptedCandidate
+from tasklift.strategy import Candidate, Context, Input
+from tasklift_platform.database import Database
+
+#: Training rows that are shown beside an answer.
+NEAREST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTrace:
+    """A trace as it was kept.
+
+    Attributes:
+        row: its columns.
+        input: None where the policy kept nothing.
+        prediction: with all stages.
+    """
+
+    row: Mapping[str, Any]
+    input: Input | None
+    prediction: Prediction
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Everything behind one answer.
+
+    Attributes:
+        trace: what was kept of it.
+        release: that brought the candidate; None where its history is gone.
+        card: of the candidate; None where it is gone, and `missing` says why.
+        prompts: stage -> the messages that the model saw, rendered again.
+        nearest: labelled rows nearest to the input: id, text, label.
+        labels: what people said of the answer.
+        reviews: what people were asked about it.
+        missing: what could not be found, in words.
+    """
+
+    trace: StoredTrace
+    release: Release | None
+    card: Card | None
+    prompts: Mapping[str, Sequence[Mapping[str, str]]]
+    nearest: Sequence[Mapping[str, Any]]
+    labels: Sequence[Mapping[str, Any]]
+    reviews: Sequence[Review]
+    missing: Sequence[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain fields."""
+        row = {key: value for key, value in self.trace.row.items() if key not in ("input", "prediction")}
+        card = None
+        if self.card is not None:
+            known = asdict(self.card)
+            card = {
+                key: known[key] for key in ("strategy", "fingerprint", "family", "parameters", "instruction", "notes")
+            }
+            card["training_rows"] = len(self.card.training_ids)
+            card["training_data"] = data_version(self.card)
+        return {
+            "trace": row,
+            "input": self.trace.input,
+            "prediction": self.trace.prediction.to_json(),
+            "release": None if self.release is None else self.release.to_json(),
+            "candidate": card,
+            "prompts": {stage: list(messages) for stage, messages in self.prompts.items()},
+            "nearest": list(self.nearest),
+            "labels": list(self.labels),
+            "reviews": [review.to_json() for review in self.reviews],
+            "missing": list(self.missing),
+        }
+
+
+async def stored_trace(database: Database, identity: str) -> StoredTrace:
+    """A trace.
+
+    Raises:
+        UnknownIdError: there is none of this id.
+    """
+    async with database.read() as connection:
+        row = (await connection.execute(select(traces).where(traces.c.id == identity))).mappings().one_or_none()
+    if row is None:
+        raise UnknownIdError(f"no trace is called {identity!r}")
+    value = json.loads(row["input"]) if row["input"] else None
+    return StoredTrace(dict(row), value, Prediction.from_json(json.loads(row["prediction"])))
+
+
+async def explain(database: Database, state: Path, identity: str, train: Dataset | None) -> Explanation:
+    """Everything behind one trace.
+
+    Args:
+        state: `.tasklift` of the project.
+        train: labelled rows to look for near ones in; None: none are looked for.
+
+    Raises:
+        UnknownIdError: no such trace.
+    """
+    trace = await stored_trace(database, identity)
+    missing = [] if trace.input is not None else ["the input was not kept (the task's policy)"]
+    history = await Releases(database, lambda _: None).history(trace.row["task"])
+    release = next((one for one in history if one.version == trace.row["release"]), None)
+    folder = state / "artifacts" / trace.row["candidate"]
+    card, prompts = None, {}
+    try:
+        card = read_card(folder)
+        if trace.input is not None:
+            prompts = await prompts_of(load_candidate(folder), trace.input)
+    except TaskliftError as error:
+        missing.append(f"the candidate cannot be read: {error}")
+    nearest = nearest_rows(trace.input, train) if train is not None and trace.input is not None else []
+    async with database.read() as connection:
+        said = select(feedback).where(feedback.c.trace == identity).order_by(feedback.c.at)
+        labels = [dict(row) for row in (await connection.execute(said)).mappings()]
+    return Explanation(trace, release, card, prompts, nearest, labels, await reviews_of(database, identity), missing)
+
+
+async def prompts_of(candidate: Candidate, value: Input) -> dict[str, list[dict[str, str]]]:
+    """Stage -> messages, for every stage that asks a model; the model is not called."""
+    stages = {"prompt": getattr(candidate, "prompt", None), "core": getattr(candidate, "core", None), "": candidate}
+    found = {}
+    for name, stage in stages.items():
+        if isinstance(stage, PromptedCandidate):
+            request = await stage.rendered(value, Context())
+            found[name or "prompt"] = [{"role": one.role, "content": one.content} for one in request.messages]
+    return found
+
+
+def nearest_rows(value: Input, rows: Dataset, count: int = NEAREST) -> list[dict[str, Any]]:
+    """Labelled rows nearest to an input, by static sentence vectors: a hint to a reader, not what decided."""
+    texts = [" ".join(str(text) for text in row.input.values()) for row in rows]
+    if not texts:
+        return []
+    embedder = open_embedder("static")
+    vectors = np.asarray(embedder.encode([*texts, " ".join(str(text) for text in value.values())]))
+    scaled = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    likeness = scaled[:-1] @ scaled[-1]
+    order = np.argsort(-likeness, kind="stable")[:count]
+    found = [(rows.examples[at], float(likeness[at])) for at in order]
+    return [
+        {"id": row.id, "input": dict(row.input), "label": row.output, "likeness": round(like, 3)} for row, like in found
+    ]
+
+
+def data_version(card: Card) -> str | None:
+    """The hash of the training rows (its beginning), as training ids are namespaced by it; None without rows."""
+    return next((key.partition(":")[0] for key in card.training_ids), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """An answer and the same question again.
+
+    Attributes:
+        before, after: the answers.
+        is_deterministic: the candidate promises equal answers.
+        is_same: output, confidence and deferral are equal.
+    """
+
+    before: Prediction
+    after: Prediction
+    is_deterministic: bool
+
+    @property
+    def is_same(self) -> bool:
+        """Equal where it counts."""
+        return _outcome(self.before) == _outcome(self.after)
+
+
+async def replay(database: Database, state: Path, identity: str) -> Replay:
+    """Ask the candidate of a trace its question again.
+
+    Raises:
+        UnknownIdError: no such trace.
+        TrafficError: its input was not kept.
+        ArtifactError: the candidate is gone or damaged.
+    """
+    trace = await stored_trace(database, identity)
+    if trace.input is None:
+        raise TrafficError(f"{identity}: the input was not kept (the task's policy), so it cannot be asked again")
+    candidate = load_candidate(state / "artifacts" / trace.row["candidate"])
+    try:
+        (after,) = await candidate.predict([trace.input], Context(overlay=trace.row["overlay"] or None))
+    finally:
+        await candidate.aclose()
+    return Replay(trace.prediction, after, candidate.traits.deterministic)
+
+
+def _outcome(said: Prediction) -> tuple[Any, ...]:
+    return said.output, said.confidence, said.deferred, said.error.kind if said.error else None

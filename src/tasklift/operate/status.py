@@ -1,0 +1,109 @@
+"""What is in production, how it does, and what waits for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tasklift.errors import ArtifactError
+from tasklift.operate.guard import Guard
+from tasklift.operate.load import promised_risk
+from tasklift.operate.monitor import Audit, TrialFigures, trial_figures
+from tasklift.operate.release import Release, Releases
+from tasklift.operate.review import counts
+from tasklift.operate.traffic import lost_traces
+from tasklift.strategies.artifact import read_card
+from tasklift_platform.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One task in production.
+
+    Attributes:
+        release: the newest; None before the first.
+        trials: overlay -> figures of its trial.
+        audits: overlay -> audit of its certificate.
+        certificates: overlay -> certificate, as it was issued.
+        reviews: open, answered; and labels that callers gave.
+        lost: traces that were ever lost, of all tasks.
+    """
+
+    task: str
+    release: Release | None
+    trials: Mapping[str, TrialFigures]
+    audits: Mapping[str, Audit]
+    certificates: Mapping[str, Mapping[str, Any]]
+    reviews: Mapping[str, int]
+    lost: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain fields."""
+        return {
+            "task": self.task,
+            "release": None if self.release is None else self.release.to_json(),
+            "trials": {name: figures.to_json() for name, figures in self.trials.items()},
+            "certificates": {name: dict(one) for name, one in self.certificates.items()},
+            "audits": {name: asdict(audit) for name, audit in self.audits.items()},
+            "reviews": dict(self.reviews),
+            "traces_lost": self.lost,
+        }
+
+
+async def status_of(database: Database, state: Path, task: str) -> Status:
+    """How a task stands."""
+
+    def risk_of(fingerprint: str) -> float | None:
+        try:
+            return promised_risk(state, fingerprint)
+        except ArtifactError:  # gone: the workers that have it in memory go on
+            return None
+
+    releases = Releases(database, lambda _: None)
+    guard = Guard(database, releases, risk_of, (task,))
+    release = await releases.current(task)
+    trials, audits, certificates = {}, {}, {}
+    for overlay, route in (release.routes if release else {}).items():
+        assert release is not None
+        if route.challenger is not None:
+            trials[overlay] = await trial_figures(database, release, overlay, route, await guard.since(task, route))
+        audit = await guard.audit(task, route)
+        if audit is not None:
+            audits[overlay] = audit
+            certificates[overlay] = read_card(state / "artifacts" / route.stable.candidate).notes["certificate"]
+    return Status(
+        task, release, trials, audits, certificates, await counts(database, task), await lost_traces(database)
+    )
+
+
+def trial_lines(figures: TrialFigures, alpha: float) -> list[str]:
+    """A trial for a reader."""
+    lines = []
+    for name, found in (("stable", figures.stable), ("challenger", figures.challenger)):
+        p95 = "-" if found.p95_s is None else f"{1000 * found.p95_s:.0f} ms"
+        right = (
+            "no label yet"
+            if not found.labelled
+            else f"{found.labelled - found.wrong} of {found.labelled} labelled right"
+        )
+        lines.append(
+            f"{name:11} {found.answers} answers, {found.errors} failed, {found.deferred} deferred, p95 {p95}, {right}"
+        )
+    if figures.agreement is not None:
+        lines.append(f"same answer in {figures.agreement:.0%} of the pairs")
+    for test, log_e in figures.log_e.items():
+        lines.append(
+            f"evidence against the challenger, {test}: {math.exp(min(log_e, 700)):.3g} (alarm at {1 / alpha:g})"
+        )
+    return lines
+
+
+def certificate_line(certificate: Mapping[str, Any], audit: Audit, suspended: str) -> str:
+    """A certificate for a reader."""
+    sure = 1 - certificate["delta"]
+    promise = f"risk <= {certificate['alpha']:.0%} with probability {sure:.0%}, from {certificate['n']} rows"
+    seen = f"audit: {audit.wrong} of {audit.audited} wrong"
+    return f"certificate {'SUSPENDED, ' if suspended else ''}{promise}; {seen}{': ' + suspended if suspended else ''}"

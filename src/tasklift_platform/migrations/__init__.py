@@ -1,0 +1,1 @@
+"""Migrations of the tables that server and inbox both have; only forwards."""

@@ -1,0 +1,1 @@
+"""What every web application of ours stands on: pure ASGI around any Starlette or FastAPI application."""
