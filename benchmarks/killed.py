@@ -3,8 +3,8 @@
     python3 dev.py bench killed [--kills 30] [--only fit]
 
 The evaluation is the shipped task, run by the command line against an endpoint of this process, with local
-candidates and a layered one beside it; the fit is a sentence encoder on 300 of its rows, whose checkpoints are
-written after each epoch. Each is first run undisturbed. Then processes are killed at moments drawn from that
+candidates and a layered one beside it; the fit is a sentence encoder on its 200 shortest rows, whose checkpoints
+are written after each epoch. Each is first run undisturbed. Then processes are killed at moments drawn from that
 run's length, and started again until one finishes; its results are compared with the undisturbed ones, all but
 seconds. The endpoint counts what it was asked.
 """
@@ -37,7 +37,7 @@ from _common import Figure, finish, note
 
 from tasklift import registry
 from tasklift.cache import caching_in
-from tasklift.data.split import sample
+from tasklift.dataset import Example
 from tasklift.llm.fake import FakeEndpoint
 from tasklift.project import Project
 from tasklift.strategies.checkpoint import Home, fitting_in
@@ -59,7 +59,7 @@ prompt = "prompt"
 alpha = 0.3
 """
 ROWS = 200
-FIT_ROWS = 300
+FIT_ROWS = 200
 DELAY_S = 0.1
 #: Requests that a client has under way at most: so many a kill may waste.
 UNDER_WAY = 64
@@ -96,7 +96,7 @@ def main() -> int:
         return fit(asked.fit_in)
     figures: list[Figure] = []
     extra: dict[str, Any] = {"seed": asked.seed}
-    with tempfile.TemporaryDirectory(prefix="killed-") as folder:
+    with tempfile.TemporaryDirectory(prefix="killed-", dir=memory()) as folder:
         if asked.only != "fit":
             found = kill_evaluations(Path(folder) / "evaluation", asked.kills, random.Random(asked.seed))
             figures += figures_of("evaluation", found)
@@ -106,6 +106,13 @@ def main() -> int:
             figures += figures_of("fit", found)
             extra["fit"] = found.__dict__
     return finish("killed", "python3 dev.py bench killed " + shlex.join(sys.argv[1:]), figures, extra)
+
+
+def memory() -> Path | None:
+    """A folder in memory, where there is one: checkpoints of hundreds of megabytes would keep a disk busy, and a
+    kill leaves the same there."""
+    place = Path("/dev/shm")
+    return place if place.is_dir() and shutil.disk_usage(place).free > 4e9 else None
 
 
 def figures_of(what: str, found: Killing) -> list[Figure]:
@@ -294,8 +301,13 @@ def fit(folder: Path) -> int:
     train, _, _ = project.rows(task)
     strategy = registry.load("strategy", "encoder")(max_epochs=3, learning_rate=3e-4)
     with caching_in(folder / "cache"), fitting_in(Home(folder / "artifacts", keep_every_s=0.0)):
-        fit_nested(strategy, task.task, sample(train, FIT_ROWS))
+        fit_nested(strategy, task.task, train.part(sorted(train, key=length_of)[:FIT_ROWS], "shortest"))
     return 0
+
+
+def length_of(row: Example) -> int:
+    """Characters of a row's text."""
+    return len(str(row.input["text"]))
 
 
 def artifact_of(folder: Path) -> dict[str, Any]:

@@ -67,6 +67,8 @@ class Asking:
                 _refuse_hopeless(self.name, told)
                 if self.store:
                     self.store.append(self.candidate.fingerprint, [row.id for row in batch], answers)
+                    if self.store.is_sync_due:
+                        await asyncio.to_thread(self.store.sync)
                 self.tell(len(have))
 
         async with asyncio.TaskGroup() as group:

@@ -65,16 +65,26 @@ class EvaluationFolder:
                 self._file = self._opened()
             while whole:  # a disk that is nearly full takes a part
                 whole = whole[os.write(self._file, whole) :]
-            if time.monotonic() - self._synced > SYNC_EVERY_S:
-                self.sync()
         except OSError as error:
             raise self._unwritable(error) from error
 
+    @property
+    def is_sync_due(self) -> bool:
+        """Is it so long ago that what was appended was forced to the disk?"""
+        return self._file is not None and time.monotonic() - self._synced > SYNC_EVERY_S
+
     def sync(self) -> None:
-        """Force what was appended to the disk."""
-        if self._file is not None:
-            os.fsync(self._file)
-            self._synced = time.monotonic()
+        """Force what was appended to the disk, which may take seconds where others keep it busy.
+
+        Raises:
+            DataError: the disk refused.
+        """
+        self._synced = time.monotonic()
+        try:
+            if self._file is not None:
+                os.fsync(self._file)
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def close(self) -> None:
         """Force everything to the disk and close the file.
