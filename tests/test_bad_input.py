@@ -39,6 +39,10 @@ WALL_CLOCK = {
     "measure/evaluation.py": "date in the record",
     "measure/decision.py": "date of expiry",
     "measure/archive.py": "age of files",
+    "measure/ledger.py": "date in the record",
+    "measure/report/content.py": "date on the page",
+    "cli/decisions.py": "the day that a decision is held against",
+    "cli/release.py": "times are shown",
 }
 WALL = {("time", "time"), ("time", "time_ns"), ("time", "strftime"), ("datetime", "now"), ("date", "today")}
 

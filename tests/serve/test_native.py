@@ -187,11 +187,11 @@ def test_a_canary_that_fails_is_taken_back_by_the_running_server(new_server: Any
 @pytest.mark.parametrize(("policy", "reason"), [("audit_share = 1", "audit"), ("review_below = 1", "uncertain")])
 def test_audits_and_unsure_answers_go_into_the_queue(new_server: Any, policy: str, reason: str) -> None:
     server = new_server(f"[serving]\n{policy}\n")
-    server.release(server.fit("baseline"))
+    server.release(server.fit("majority"))
     assert server.post("/v1/tasks/colours/predict", {"input": {"text": "a frog"}})[0] == 200
     server.until(lambda: bool(server.get("/v1/reviews")["reviews"]))
     (found,) = server.get("/v1/reviews")["reviews"]
-    assert (found["reason"], found["suggestion"], found["input"]) == (reason, "green", {"text": "a frog"})
+    assert (found["reason"], found["suggestion"], found["input"]) == (reason, "red", {"text": "a frog"})
 
 
 def test_traces_of_an_audited_task_are_stored_before_the_answer(new_server: Any) -> None:
