@@ -155,7 +155,7 @@ def test_a_baseline_is_shown_but_never_chosen(clear: Evaluation) -> None:
     baseline = decision.options["baseline"]
     assert baseline.expected_usd < decision.options["encoder"].expected_usd
     assert baseline.p_best == 0
-    assert any(reason.startswith("the baseline baseline would cost less") for reason in decision.reasons)
+    assert any(reason.startswith("the plainest option, baseline, would cost less") for reason in decision.reasons)
 
 
 def test_with_nothing_but_baselines_people_are_chosen(colours: Task, colour_rows: Dataset) -> None:

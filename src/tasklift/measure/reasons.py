@@ -46,7 +46,7 @@ def _leading(shown: Mapping[str, OptionVerdict], best: str, others: Sequence[str
     cheaper = [name for name, v in shown.items() if v.family == "baseline" and v.expected_usd < mine.expected_usd]
     if cheaper:
         lines.append(
-            f"the baseline {cheaper[0]} would cost less ({shown[cheaper[0]].expected_usd:,.0f} USD a year): "
+            f"the plainest option, {cheaper[0]}, would cost less ({shown[cheaper[0]].expected_usd:,.0f} USD a year): "
             f"is more needed at all?"
         )
     return lines
