@@ -10,16 +10,28 @@ from scipy.stats import norm
 from tasklift.economics import Gates
 from tasklift.measure.decision import Settings, decide
 from tasklift.measure.evidence import CurvePoint
-from tasklift.measure.information import evpi, evppi, lines_of
+from tasklift.measure.information import evpi, evppi
+from tasklift.measure.lines import Line, lines_of
+from tasklift.measure.options import world_of
 from tasklift.measure.record import Decision
 
 FAST = Settings(draws=4000, parameters=False)
 #: Half the spread of two options of equal mean cost: E[max(0, x)] of a normal with deviation 1.
 HALF = float(norm.pdf(0))
+_SHARE = {"p10": 0.9, "p50": 0.95, "p90": 0.98}
+STEPS = [{"up_to_items_per_month": 8000, "usd_per_year": 500}, {"up_to_items_per_month": 90_000, "usd_per_year": 4000}]
 
 
 def normals(count: int, draws: int = 20_000) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((draws, count))
+
+
+def lines(costs: np.ndarray, **drawn: np.ndarray) -> list[Line]:
+    """By regression, as the costs here come from no formula."""
+    mean = costs.mean(axis=0)
+    return [
+        Line(name, x, 0.0, 0.0, mean, (x - x.mean()) @ (costs - mean) / (x.var() * len(x))) for name, x in drawn.items()
+    ]
 
 
 def test_knowing_everything_saves_what_the_wrong_choice_costs() -> None:
@@ -36,7 +48,7 @@ def test_what_cannot_change_the_choice_is_worth_nothing() -> None:
 def test_each_parameter_is_worth_its_part() -> None:
     z = normals(3)
     costs = np.stack([0 * z[:, 0], 3000 * z[:, 0] + 1000 * z[:, 1]], axis=1)
-    found = evppi(costs, {"much": z[:, 0], "little": z[:, 1], "nothing": z[:, 2]})
+    found = evppi(costs, lines(costs, much=z[:, 0], little=z[:, 1], nothing=z[:, 2]))
     assert list(found) == ["much", "little", "nothing"]
     assert found["much"] == pytest.approx(3000 * HALF, rel=0.03)
     assert found["little"] == pytest.approx(1000 * HALF, rel=0.05)
@@ -47,21 +59,47 @@ def test_each_parameter_is_worth_its_part() -> None:
 def test_a_bent_parameter_is_seen_as_well() -> None:
     z = normals(1)[:, 0]
     costs = np.stack([0 * z, 1000 * (z**2 - 1)], axis=1)
-    assert evppi(costs, {"bent": z})["bent"] == pytest.approx(evpi(costs), rel=0.05)
+    assert evppi(costs, lines(costs, bent=z))["bent"] == pytest.approx(evpi(costs), rel=0.05)
 
 
 def test_error_rates_are_told_together_too() -> None:
     z = normals(2)
-    found = evppi(1000 * z, {"a.error_rate": z[:, 0], "b.error_rate": z[:, 1]})
+    found = evppi(1000 * z, lines(1000 * z, **{"a.error_rate": z[:, 0], "b.error_rate": z[:, 1]}))
     assert found["error rates"] == pytest.approx(evpi(1000 * z), rel=0.02)
     assert found["a.error_rate"] < found["error rates"]
 
 
 def test_lines_give_the_worth_of_knowing_a_part_of_the_spread() -> None:
     z = normals(1)
-    line = lines_of({"x": z[:, 0]}, np.concatenate([0 * z, 1000 * z], axis=1))[0]
+    line = lines(np.concatenate([0 * z, 1000 * z], axis=1), x=z[:, 0])[0]
     assert line.worth() == pytest.approx(1000 * HALF, rel=0.03)
     assert line.worth(0.5) == pytest.approx(line.worth() / 2, rel=0.03)
+
+
+def test_slopes_are_those_of_a_regression_on_very_many_draws() -> None:
+    found = evidence({"prompt": right(200, 30), "finetune": right(200, 10, first=5)})
+    options = {
+        "prompt": {"upkeep_usd_per_year": about(900), "hours_per_change": about(2), "review_share": _SHARE},
+        "finetune": {"setup_usd": about(3000), "item_usd": about(0.01), "capacity": STEPS},
+        "human": {"accuracy": _SHARE, "cost_per_change_usd": about(100)},
+    }
+    spread = {
+        "items_per_month": about(9000),
+        "error_usd": about(1),
+        "review_usd": about(0.4),
+        "changes_per_year": about(6),
+    }
+    money = economics(options=options, prices={"person_hour_usd": about(60)}, item_value_usd=about(1), **spread)
+    world = world_of(found, money, 100_000, 0)
+    names = list(world.options)
+    costs = np.stack([world.totals[name] for name in names], axis=1)
+    drawn = lines_of(world, names)
+    assert {line.name for line in drawn} == set(world.drawn)
+    for line in drawn:
+        about_mean = line.values - line.values.mean()
+        regression = about_mean @ (costs - costs.mean(axis=0)) / (about_mean @ about_mean)
+        error = costs.std(axis=0) / line.values.std() / 100_000**0.5
+        assert np.all(np.abs(regression - line.slope) < 4.5 * error + 1e-9), line.name
 
 
 # The next measurement

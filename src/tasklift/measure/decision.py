@@ -14,7 +14,8 @@ from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.evidence import Evidence
 from tasklift.measure.flips import FLIPPABLE, flips_of, prompt_needs, tornado
 from tasklift.measure.gates import failed_gates
-from tasklift.measure.information import evpi, evppi, lines_of
+from tasklift.measure.information import evpi, evppi
+from tasklift.measure.lines import lines_of
 from tasklift.measure.next_measurement import Question, measurements
 from tasklift.measure.non_inferiority import non_inferior
 from tasklift.measure.options import HUMAN, NOTHING, Option, World, world_of
@@ -77,9 +78,9 @@ def decide(
     shown = _shown(evidence, world, failed, allowed)
     costs = np.stack([world.totals[n] for n in allowed], axis=1) if allowed else np.zeros((1, 1))
     everything = evpi(costs)
-    single = evppi(costs, world.drawn) if settings.parameters and len(allowed) > 1 else {}
+    lines = lines_of(world, allowed)
+    single = evppi(costs, lines) if settings.parameters and len(allowed) > 1 else {}
     best = _best(world, shown, allowed, everything)
-    lines = lines_of(world.drawn, costs) if allowed else []
     asked = Question(evidence, world, economics, gates, allowed, hopeful, best, lines)
     found = measurements(asked)
     more = found[0] if found and (best is None or found[0].gain_usd > 0) else None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tasklift.economics import Economics
-from tasklift.measure.information import Line
+from tasklift.measure.lines import Line
 from tasklift.measure.options import World
 from tasklift.measure.quantities import Draws
 from tasklift.measure.yearly import capacity

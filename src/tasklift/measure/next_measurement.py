@@ -18,7 +18,7 @@ from scipy.special import ndtr
 from tasklift.economics import Economics, Gates
 from tasklift.measure.evidence import Evidence
 from tasklift.measure.gates import metric_draws
-from tasklift.measure.information import Line
+from tasklift.measure.lines import Line
 from tasklift.measure.options import Option, World
 from tasklift.measure.quantities import Draws, mean_of
 
