@@ -184,7 +184,9 @@ def test_a_canary_that_fails_is_taken_back_by_the_running_server(new_server: Any
     assert (by, "answers failed" in reason) == ("guard", True)
 
 
-@pytest.mark.parametrize(("policy", "reason"), [("audit_share = 1", "audit"), ("review_below = 1", "uncertain")])
+@pytest.mark.parametrize(
+    ("policy", "reason"), [("audit_share = 1", "audit"), ("audit_share = 0\nreview_below = 0.5", "uncertain")]
+)
 def test_audits_and_unsure_answers_go_into_the_queue(new_server: Any, policy: str, reason: str) -> None:
     server = new_server(f"[serving]\n{policy}\n")
     server.release(server.fit("majority"))

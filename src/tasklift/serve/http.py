@@ -75,27 +75,28 @@ class ApiError(Exception):
         return {**found, **({"www-authenticate": "Bearer"} if self.status == 401 else {}), **self.more}
 
 
-#: Errors whose text a caller may read, the more special ones first.
-_STATUS: tuple[tuple[type[TaskliftError] | tuple[type[TaskliftError], ...], int, str], ...] = (
-    (ConflictError, 409, "conflict"),
-    (ReleaseError, 503, "not_released"),
-    (DataError, 400, "invalid_value"),
-    (UnknownIdError, 404, "not_found"),
-    (TrafficError, 409, "not_possible"),
-    ((UnsupportedError, MissingDependencyError), 501, "not_supported"),
-)
-
-
 def api_error(error: TaskliftError) -> ApiError:
     """Any error of ours, as a caller may see it."""
     if isinstance(error, RateExceededError):
         return ApiError(error.status, error.public, error.code, retry_after_s=error.retry_after_s)
     if isinstance(error, PlatformError):
         return ApiError(error.status, error.public, error.code, retry_after_s=1.0 if error.status == 503 else None)
-    for kinds, status, code in _STATUS:
-        if isinstance(error, kinds):
+    for kind, status, code in _KNOWN:
+        if isinstance(error, kind):
             return ApiError(status, str(error), code)
     return ApiError(500, "the service failed; its log says more", "internal_error")
+
+
+#: Errors whose message a caller may read, the special ones first.
+_KNOWN: tuple[tuple[type[TaskliftError], int, str], ...] = (
+    (ConflictError, 409, "conflict"),
+    (ReleaseError, 503, "not_released"),
+    (DataError, 400, "invalid_value"),
+    (UnknownIdError, 404, "not_found"),
+    (TrafficError, 409, "not_possible"),
+    (UnsupportedError, 501, "not_supported"),
+    (MissingDependencyError, 501, "not_supported"),
+)
 
 
 def to_api_error(error: Exception) -> ApiError:
