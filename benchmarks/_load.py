@@ -14,10 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import cast
 
-try:
-    from uvloop import run
-except ModuleNotFoundError:
-    from asyncio import run
+from uvloop import run
 
 
 @dataclass
@@ -87,7 +84,7 @@ class Connection(asyncio.Protocol):
 async def open_one(port: int) -> Connection:
     """A connection."""
     _, made = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
-    return cast(Connection, made)
+    return made
 
 
 async def closed(job: Job, latencies: list[float], statuses: Counter[int]) -> None:

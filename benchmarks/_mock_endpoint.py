@@ -7,10 +7,7 @@ import json
 import sys
 from typing import cast
 
-try:
-    from uvloop import run
-except ModuleNotFoundError:
-    from asyncio import run
+from uvloop import run
 
 
 def answer(label: str) -> bytes:

@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -218,17 +219,11 @@ def encoder(_: argparse.Namespace) -> list[Row]:
             subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True).stdout
         )
         with served(project) as ours:
-            ask = lambda seconds: load(  # noqa: E731
-                ours.port,
-                CHAT,
-                chat_body("triage"),
-                {"authorization": f"Bearer {key}"},
-                connections=32,
-                seconds=seconds,
-            )
-            ask(2.0)
+            headers = {"authorization": f"Bearer {key}"}
+            ask = partial(load, ours.port, CHAT, chat_body("triage"), headers, connections=32)
+            ask(seconds=2.0)
             before = ours.cpu_s
-            done = ask(8.0)
+            done = ask(seconds=8.0)
             per_row = (ours.cpu_s - before) / sum(done["statuses"].values())
     note(f"plain {1000 * plain:.2f} ms a row, served {1000 * per_row:.2f} ms a row; {done}")
     ratio = per_row / plain
@@ -316,7 +311,8 @@ async def _roll_back(url: str) -> None:
 
 def alarms(_: argparse.Namespace) -> list[Row]:
     """Pairs until a shadow that is worse is noticed: simulated, 10% of the pairs disagree."""
-    random, rows = np.random.default_rng(0), []
+    random = np.random.default_rng(0)
+    rows: list[Row] = []
     for points, expected, runs in ((3, 900, 2000), (5, 300, 2000), (0, None, 4000)):
         discordant = random.random((runs, 6000)) < 0.1
         worse = discordant & (random.random((runs, 6000)) < 0.5 + points / 100 / 0.1 / 2)
