@@ -112,3 +112,12 @@ def test_pruning_says_what_would_go_and_then_removes_it(run: Run, project: Path)
     planned = json.loads(run(*command, "--force", "--json")[1])
     assert [one["path"].split("/")[0] for one in planned["removed"]] == ["evaluations", "artifacts"]
     assert ids(run, project) == [newest]
+
+
+def test_a_released_candidate_stays(run: Run, project: Path) -> None:
+    assert run("release", "-p", project, "--candidate", "majority")[0] == 0
+    done = run("evaluations", "prune", "-p", project, "--keep", 0, "--artifacts", "--force", "--json")
+    removed = [one["path"].split("/")[0] for one in json.loads(done[1])["removed"]]
+    assert removed.count("evaluations") == 2
+    kept = list((project / ".tasklift" / "artifacts").iterdir())
+    assert [json.loads((path / "candidate.json").read_text("utf-8"))["strategy"] for path in kept] == ["majority"]

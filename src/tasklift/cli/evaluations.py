@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -100,10 +101,14 @@ def compare(before: str, after: str, folder: Path, as_json: bool) -> int:
     return 0
 
 
-def prune(folder: Path, rules: Mapping[str, Any], dry_run: bool, as_json: bool) -> int:
-    """Remove, or say what would go."""
+def prune(folder: Path, rules: Mapping[str, Any], dry_run: bool, database: str | None, as_json: bool) -> int:
+    """Remove, or say what would go. Candidates that are or were in production stay: a rollback needs them."""
     project = Project.open(folder)
-    planned = plan_pruning(project.state, Rules(**rules))
+    released: frozenset[str] = frozenset()
+    if rules["artifacts"] and (database or (project.state / "traffic.db").exists()):
+        # Only where something was released, since it needs the extra [serve].
+        released = importlib.import_module("tasklift.cli.release").released(project, database)
+    planned = plan_pruning(project.state, Rules(**rules, protected=released))
     if not dry_run:
         carry_out(planned)
     if as_json:

@@ -75,6 +75,17 @@ def history(task: str | None, folder: Path, database: str | None, as_json: bool)
     return 0
 
 
+def released(project: Project, database: str | None) -> frozenset[str]:
+    """Fingerprints of every candidate that is or was in production or on trial."""
+
+    async def run(opened: Database) -> frozenset[str]:
+        found = [one for task in project.tasks for one in await releases(project, opened).history(task)]
+        arms = [arm for one in found for route in one.routes.values() for arm in (route.stable, route.challenger)]
+        return frozenset(arm.candidate for arm in arms if arm is not None)
+
+    return with_database(project.folder, database, run)
+
+
 def status(task: str | None, folder: Path, database: str | None, as_json: bool) -> int:
     """What is in production, how the trial stands, what waits."""
     project = Project.open(folder)
