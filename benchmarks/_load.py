@@ -14,7 +14,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import cast
 
-from uvloop import run
+try:
+    from uvloop import run
+except ModuleNotFoundError:
+    from asyncio import run  # type: ignore[assignment]
 
 
 @dataclass

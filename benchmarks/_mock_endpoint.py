@@ -7,7 +7,10 @@ import json
 import sys
 from typing import cast
 
-from uvloop import run
+try:
+    from uvloop import run
+except ModuleNotFoundError:
+    from asyncio import run  # type: ignore[assignment]
 
 
 def answer(label: str) -> bytes:

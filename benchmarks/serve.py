@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import http.client
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -173,7 +172,7 @@ def _gateway_rows(systems: dict[str, tuple[Running, Callable[[], dict[str, Any]]
         for name, (_, ask) in systems.items():
             found[name].append(ask())
             note(f"{name}: {found[name][-1]}")
-    rate = {name: statistics.median(one["requests_per_s"] for one in runs[1:]) for name, runs in found.items()}
+    rate = {name: float(np.median([one["requests_per_s"] for one in runs[1:]])) for name, runs in found.items()}
     memory = {name: system.memory_mb for name, (system, _) in systems.items()}
     failed = sum(n for one in found["tasklift"] for status, n in one["statuses"].items() if status != "200")
     rows: list[Row] = [
@@ -311,8 +310,7 @@ async def _roll_back(url: str) -> None:
 
 def alarms(_: argparse.Namespace) -> list[Row]:
     """Pairs until a shadow that is worse is noticed: simulated, 10% of the pairs disagree."""
-    random = np.random.default_rng(0)
-    rows: list[Row] = []
+    random, rows = np.random.default_rng(0), list[Row]()
     for points, expected, runs in ((3, 900, 2000), (5, 300, 2000), (0, None, 4000)):
         discordant = random.random((runs, 6000)) < 0.1
         worse = discordant & (random.random((runs, 6000)) < 0.5 + points / 100 / 0.1 / 2)

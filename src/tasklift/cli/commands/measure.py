@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tasklift.cli.commands.common import (
+    DatabaseOption,
     JsonOption,
     ModelOption,
     ProjectOption,
@@ -187,6 +188,7 @@ def evaluations_prune(
     artifacts: Annotated[bool, typer.Option("--artifacts", help="Also fitted candidates of no evaluation.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also what a decision refers to.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Free space: old and unfinished evaluations, and fitted candidates that none of them names."""
@@ -195,5 +197,6 @@ def evaluations_prune(
         folder=project,
         rules={"keep": keep, "unfinished_days": unfinished_days, "artifacts": artifacts, "force": force},
         dry_run=dry_run,
+        database=database,
         as_json=as_json,
     )
