@@ -168,7 +168,7 @@ def test_a_chance_is_certain_only_where_every_draw_agrees(share: float, said: st
 
 
 def test_flips_say_which_way_an_assumption_has_to_move() -> None:
-    found = {"items_per_month": 500.0, "error_usd": 2.0, "review_usd": None, "changes_per_year": 5.006}
+    found = {"items_per_month": 500.0, "error_usd": 2.0, "review_usd": None, "changes_per_year": 5.004}
     base = {"items_per_month": 1000.0, "error_usd": 1.0, "review_usd": 1.0, "changes_per_year": 5.0}
     lines = words.flips({"flips": found}, base)
     assert lines[0] == "volume falls to 500 items a month (assumed: 1,000)"
