@@ -12,7 +12,7 @@ import pytest
 
 from tasklift.dataset import Dataset, Example
 from tasklift.economics import Economics
-from tasklift.measure.decision import decide
+from tasklift.measure.deciding.decision import decide
 from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.report import words
 from tasklift.measure.report.content import content_of
