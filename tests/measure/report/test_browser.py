@@ -86,13 +86,18 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Opener]:
         context.close()
 
 
+def settle(page: Page) -> None:
+    """Wait until what was asked for is computed: it happens in the frame after a change."""
+    page.evaluate("new Promise(done => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done))))")
+
+
 def move(page: Page, setting: Setting) -> None:
     """Type the assumptions, as a reader would; empty is as given."""
     page.locator("#explorer button[type=reset]").click()
     for key, value in vars(setting).items():
         if value is not None:
             page.locator(f"#n-{key}").fill(f"{100 * value:g}" if key == "review_share" else f"{value:g}")
-    page.wait_for_timeout(60)
+    settle(page)
 
 
 def cells(page: Page) -> dict[str, list[str]]:
@@ -171,12 +176,12 @@ def test_sliders_work_with_the_keyboard_and_reset_brings_the_given_values_back(
     slider.focus()
     for _ in range(5):
         page.keyboard.press("ArrowRight")
-    page.wait_for_timeout(60)
+    settle(page)
     assert float(page.locator("#n-error_usd").input_value()) == pytest.approx(10**0.05, rel=0.01)
     assert slider.get_attribute("aria-valuetext") == "1.12 USD"
     assert cells(page) != before
     page.locator("#explorer button[type=reset]").click()
-    page.wait_for_timeout(60)
+    settle(page)
     assert cells(page) == before
     assert page.locator("#moved").inner_text() == text
 
@@ -187,7 +192,7 @@ def test_the_chart_drawn_in_the_browser_is_the_one_in_the_file(
     page = opened(evaluation, making.economics()).page
     before = page.evaluate(READ)
     page.locator("#explorer button[type=reset]").click()
-    page.wait_for_timeout(60)
+    settle(page)
     after = page.evaluate(READ)
     for old, new in zip(before, after, strict=True):
         assert [part[:3] for part in old] == [part[:3] for part in new]

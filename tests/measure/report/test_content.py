@@ -116,7 +116,7 @@ def test_the_verdict_says_what_to_measure_first() -> None:
     decision = {
         "verdict": "measure_first",
         "choice": "measure_first",
-        "candidate": None,
+        "leading": "prompt",
         "options": {
             "prompt": option | {"expected_usd_per_year": 1000.0},
             "tuned": option | {"family": "finetune", "expected_usd_per_year": 1100.0, "p_best": 0.42},
@@ -127,6 +127,7 @@ def test_the_verdict_says_what_to_measure_first() -> None:
             "price_usd": 88,
             "worth_usd": 5e4,
             "kind": "label",
+            "chance": None,
         },
     }
     headline, sentence = words.verdict(decision)
@@ -144,7 +145,7 @@ def test_a_cheaper_baseline_is_part_of_the_verdict() -> None:
     decision = {
         "verdict": "choose",
         "choice": "prompt",
-        "candidate": "prompt",
+        "leading": "prompt",
         "options": options,
         "next_measurement": None,
     }
@@ -194,6 +195,17 @@ def test_a_candidate_that_says_one_thing_to_everything_has_no_confusions(making:
     assert content_of(evaluation, None, None)["confusions"] == []
 
 
+def test_an_option_without_a_price_is_shown_and_never_ranked() -> None:
+    option = {"p_best": 1.0, "gates": {}, "coverage": 1.0, "accuracy": None}
+    options = {
+        "hosted": option | {"family": "prompt", "expected_usd_per_year": None},
+        "human": option | {"family": "human", "expected_usd_per_year": 99.0},
+    }
+    decision = {"verdict": "choose", "choice": "human", "leading": "human", "options": options}
+    assert words.passing(decision) == ["human"]
+    assert "human costs the least: an expected $99 a year." in words.verdict(decision)[1]
+
+
 def test_the_economics_in_the_page_can_be_kept_as_a_file(evaluation: Evaluation, making: SimpleNamespace) -> None:
     by_label = {
         "error_usd_by_label": {"red": 4, 'bl"ue ü': {"p10": 1, "p50": 2, "p90": 3}},
@@ -210,7 +222,7 @@ def test_a_choice_that_is_not_the_cheapest_is_not_called_so() -> None:
         "prompt": option | {"family": "prompt", "expected_usd_per_year": 100.0},
         "human": option | {"family": "human", "expected_usd_per_year": 99.0},
     }
-    decision = {"verdict": "choose", "choice": "prompt", "candidate": "prompt", "options": options}
+    decision = {"verdict": "choose", "choice": "prompt", "leading": "prompt", "options": options}
     assert (
         "prompt is the choice: an expected $100 a year, $1.00 more than the next best (human)"
         in words.verdict(decision)[1]

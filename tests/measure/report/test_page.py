@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import re
@@ -15,6 +16,7 @@ import pytest
 from tasklift.errors import DataError
 from tasklift.measure.deciding.decision import decide
 from tasklift.measure.evaluation import Evaluation
+from tasklift.measure.metrics import score
 from tasklift.measure.report import words
 from tasklift.measure.report.content import content_of
 from tasklift.measure.report.model import Embedded
@@ -124,6 +126,31 @@ def test_without_a_decision_the_evidence_is_shown_and_no_script(evaluation: Eval
     assert "<script" not in page
     assert 'id="accuracy"' in page
     assert 'id="options"' not in page
+
+
+def test_doing_nothing_and_a_price_that_nobody_knows_have_their_place(
+    evaluation: Evaluation, making: SimpleNamespace
+) -> None:
+    asked = evaluation.result("prompt")
+    answers = [
+        dataclasses.replace(p, usage=dataclasses.replace(p.usage, calls=1, input_tokens=9)) for p in asked.predictions
+    ]
+    hosted = dataclasses.replace(
+        asked,
+        traits={**asked.traits, "remote": True},
+        card=dataclasses.replace(asked.card, parameters={"model": "https://host.example/v1#unheard-of"}),
+        predictions=tuple(answers),
+        scores=score(answers, evaluation.rows.outputs, (), 0.97),
+    )
+    results = tuple(hosted if result is asked else result for result in evaluation.results)
+    page = page_of(dataclasses.replace(evaluation, results=results), making, item_value_usd=2)
+    assert "not known" in page
+    assert "doing nothing" in page or ">nothing<" in page
+    embedded = re.search(r'<script type="application/json" id="model">(.*?)</script>', page, re.DOTALL)
+    assert embedded is not None
+    names = [option["name"] for option in json.loads(embedded[1])["options"]]
+    assert "prompt" not in names
+    assert "nothing" in names
 
 
 def test_where_nothing_passes_the_page_says_so(evaluation: Evaluation, making: SimpleNamespace) -> None:

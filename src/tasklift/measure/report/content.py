@@ -73,6 +73,8 @@ def _verdict(decided: Mapping[str, Any] | None, economics: Economics | None) -> 
             "failing": {},
             "flips": [],
             "break_even": {},
+            "payback": {},
+            "cautions": [],
             "prompt_needs": "",
         }
     headline, sentence = words.verdict(decided)
@@ -85,6 +87,8 @@ def _verdict(decided: Mapping[str, Any] | None, economics: Economics | None) -> 
         "failing": {name: why for name, option in decided["options"].items() if (why := words.failed_gates(option))},
         "flips": words.flips(decided, base),
         "break_even": {pair: words.break_even(found) for pair, found in decided["break_even"].items()},
+        "payback": {pair: words.payback(found) for pair, found in decided["payback"].items()},
+        "cautions": decided["cautions"],
         "prompt_needs": words.needs(decided["prompt_needs"]),
     }
 
@@ -303,11 +307,13 @@ def hash_of(rows: Dataset) -> str:
 
 
 def _assumptions(decided: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """What the decision rests on beside the answers: value and source of each number, those of single options last."""
+    """What the decision rests on beside the answers: value and source of each number; some are about one option."""
     if decided is None:
         return []
-    rows = [{"detail": "", "name": name, **found} for name, found in decided["assumptions"].items()]
-    return sorted(rows, key=lambda row: "." in row["name"] and not row["name"].startswith("prices."))
+    return [
+        {"detail": "", "name": name, "option": "." in name and not name.startswith("prices."), **found}
+        for name, found in decided["assumptions"].items()
+    ]
 
 
 def _given(economics: Economics | None) -> dict[str, Any] | None:

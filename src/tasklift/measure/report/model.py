@@ -96,16 +96,15 @@ class Embedded:
 
     @classmethod
     def of(cls, evaluation: Evaluation, economics: Economics, decision: Decision, seed: int = 0) -> Embedded:
-        """Fewer draws of the simulation that the decision rests on, in float32."""
+        """A world as the decision's own, with fewer draws and in float32. Options without a price are left out."""
         world = world_of(Evidence.from_evaluation(evaluation), economics, EMBEDDED_DRAWS, seed)
-        families = {name: option.family for name, option in world.options.items()}
-        passed = [name for name, verdict in decision.options.items() if verdict.passes]
+        options = {name: option for name, option in world.options.items() if not option.missing_price}
         base = {name: getattr(economics, name).p50 for name in ("items_per_month", "error_usd", "changes_per_year")}
         return cls(
             _small(world.shared, SHARED),
-            {name: _small(option.draws, PARTS) for name, option in world.options.items()},
-            families,
-            tuple(name for name in passed if families.get(name, "baseline") != "baseline"),
+            {name: _small(option.draws, PARTS) for name, option in options.items()},
+            {name: option.family for name, option in options.items()},
+            tuple(name for name, option in options.items() if option.choosable and decision.options[name].passes),
             base | {"horizon_months": economics.horizon_months},
         )
 

@@ -175,7 +175,8 @@ def _options(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     if decision is None:
         return []
     able = words.passing(decision)
-    rest = sorted(set(decision["options"]) - set(able), key=lambda n: decision["options"][n]["expected_usd_per_year"])
+    rest = [name for name in decision["options"] if name not in able]
+    rest.sort(key=lambda name: decision["options"][name]["expected_usd_per_year"] or float("inf"))
     return [
         {
             "name": name,
@@ -256,6 +257,7 @@ def _yearly(content: Mapping[str, Any]) -> tuple[list[Whisker], str]:
             f"{words.usd(o['expected_usd_per_year'])}",
         )
         for o in _options(content)
+        if o["expected_usd_per_year"] is not None
     ]
     return rows, "Expected yearly cost of each option, with its 5th and 95th percentile"
 

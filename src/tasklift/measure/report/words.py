@@ -13,12 +13,14 @@ FAMILIES = {
     "layered": "layering",
     "human": "people",
     "baseline": "baseline",
+    "nothing": "doing nothing",
 }
 HEADLINES = {
     "prompt": "Prompt a model.",
     "finetune": "Fine-tune a model.",
     "layered": "Layer both.",
     "human": "Leave it to people.",
+    "nothing": "Leave it undone.",
     "measure_first": "Measure first.",
     "none": "No option passes the gates.",
 }
@@ -93,9 +95,10 @@ def verdict(decision: Mapping[str, Any]) -> tuple[str, str]:
     headline = HEADLINES.get(decision["choice"], f"{decision['choice'].replace('_', ' ').capitalize()}.")
     ranked = passing(decision)
     if not ranked:
-        return headline, "Every option fails at least one of the limits that were set, so none can be recommended."
+        text = "Every option fails at least one of the limits that were set, so none can be recommended."
+        return headline, f"{text} {_next(decision['next_measurement'])}".strip()
     options = decision["options"]
-    best = decision["candidate"] if decision["candidate"] in ranked else ranked[0]
+    best = decision["leading"] if decision["leading"] in ranked else ranked[0]
     rest = [name for name in ranked if name != best]
     mine = options[best]
     limited = any(failed_gates(o) for o in options.values() if o["family"] != "baseline")
@@ -130,7 +133,7 @@ def _quality(option: Mapping[str, Any]) -> str:
 
 def _plainer(options: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
     """A baseline is never chosen; where it passes and costs less, the reader has to know."""
-    plain = {name: o for name, o in options.items() if o["family"] == "baseline" and not failed_gates(o)}
+    plain = {n: o for n, o in options.items() if o["family"] == "baseline" and not failed_gates(o) and _priced(o)}
     name = min(plain, key=lambda n: plain[n]["expected_usd_per_year"], default=None)
     if name is None or plain[name]["expected_usd_per_year"] >= mine["expected_usd_per_year"]:
         return ""
@@ -141,8 +144,10 @@ def _plainer(options: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
 def _next(more: Mapping[str, Any] | None) -> str:
     if not more:
         return ""
-    price, worth = about_usd(more["price_usd"]), more.get("worth_usd")
+    price, worth = about_usd(more["price_usd"]), more["worth_usd"]
     gain = f", which should save {about_usd(worth)} over the horizon" if worth is not None else ""
+    if more["chance"] is not None:
+        gain = f", which lets an option pass with a chance of {chance(more['chance'])}"
     many = f"{more['how_many']:,} of them cost" if more["kind"] == "label" else "it costs"
     return f"So {more['what']} first: {many} {price}{gain}."
 
@@ -150,8 +155,13 @@ def _next(more: Mapping[str, Any] | None) -> str:
 def passing(decision: Mapping[str, Any]) -> list[str]:
     """The options that a decision chooses from, cheapest first."""
     options = decision["options"]
-    able = [n for n, o in options.items() if o["family"] != "baseline" and not failed_gates(o)]
+    able = [n for n, o in options.items() if o["family"] != "baseline" and not failed_gates(o) and _priced(o)]
     return sorted(able, key=lambda name: options[name]["expected_usd_per_year"])
+
+
+def _priced(option: Mapping[str, Any]) -> bool:
+    """What it costs is known."""
+    return option["expected_usd_per_year"] is not None
 
 
 def failed_gates(option: Mapping[str, Any]) -> dict[str, str]:
@@ -193,6 +203,14 @@ def break_even(found: Any) -> str:
         return "at any volume"
     high = "no upper bound" if found["high"] is None else f"{found['high']:,.0f}"
     return f"from {found['items_per_month']:,.0f} items a month (90%: {found['low']:,.0f} to {high})"
+
+
+def payback(found: Any) -> str:
+    """After how many months a dearer set-up is paid back."""
+    if found == "never":
+        return "never"
+    high = "no upper bound" if found["high"] is None else f"{found['high']:g}"
+    return f"after {found['months']:g} months (90%: {found['low']:g} to {high})"
 
 
 def needs(found: Mapping[str, Any] | None) -> str:
