@@ -170,13 +170,26 @@ def test_a_chance_is_certain_only_where_every_draw_agrees(share: float, said: st
 
 
 def test_flips_say_which_way_an_assumption_has_to_move() -> None:
-    found = {"items_per_month": 500.0, "error_usd": 2.0, "review_usd": None, "changes_per_year": 5.004}
-    base = {"items_per_month": 1000.0, "error_usd": 1.0, "review_usd": 1.0, "changes_per_year": 5.0}
+    found = {
+        "items_per_month": 500.0,
+        "error_usd": 2.0,
+        "review_usd": None,
+        "changes_per_year": 5.004,
+        "horizon_months": 12.04,
+    }
+    base = {
+        "items_per_month": 1000.0,
+        "error_usd": 1.0,
+        "review_usd": 1.0,
+        "changes_per_year": 5.0,
+        "horizon_months": 12,
+    }
     lines = words.flips({"flips": found}, base)
     assert lines[0] == "volume falls to 500 items a month (assumed: 1,000)"
     assert lines[1] == "the cost of an error rises to $2.00 (assumed: $1.00)"
     assert "no value" in lines[2]
-    assert lines[3] == "the rate of change rises by 0.1% (assumed: 5)"
+    assert lines[3] == "the rate of change moves by less than 0.1% (assumed: 5)"
+    assert lines[4] == "the horizon rises by 0.3% (assumed: 12)"
 
 
 def test_overlapping_texts_are_counted_and_left_out_of_a_second_figure(

@@ -190,7 +190,11 @@ def flips(decision: Mapping[str, Any], base: Mapping[str, float]) -> list[str]:
         here = usd(now) if money else amount(now)
         way = "falls" if value < now else "rises"
         close = there.startswith(here + " ") or there == here  # rounded, there would be no difference to see
-        step = f"by {percent(abs(value / now - 1))}" if close and now else f"to {there}"
+        moved_by = abs(value / now - 1) if now else 1.0
+        if moved_by < 0.001:
+            lines.append(f"{name} moves by less than 0.1% (assumed: {here})")
+            continue
+        step = f"by {percent(moved_by)}" if close and now else f"to {there}"
         lines.append(f"{name} {way} {step} (assumed: {here})")
     return lines
 
