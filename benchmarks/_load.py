@@ -17,7 +17,7 @@ from typing import cast
 try:
     from uvloop import run
 except ModuleNotFoundError:
-    from asyncio import run
+    from asyncio import run  # type: ignore[assignment]
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
 async def open_one(port: int) -> Connection:
     """A connection."""
     _, made = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
-    return cast(Connection, made)
+    return made
 
 
 async def closed(job: Job, latencies: list[float], statuses: Counter[int]) -> None:

@@ -10,7 +10,7 @@ from typing import cast
 try:
     from uvloop import run
 except ModuleNotFoundError:
-    from asyncio import run
+    from asyncio import run  # type: ignore[assignment]
 
 
 def answer(label: str) -> bytes:

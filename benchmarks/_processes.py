@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -49,7 +50,8 @@ class Running:
 @contextlib.contextmanager
 def running(command: Sequence[str], port: int, path: str = "/", **env: str) -> Iterator[Running]:
     """The server, until the block ends; waits until it answers at `path` with anything but 503."""
-    with subprocess.Popen(list(command), env={**os.environ, **env}, stdout=subprocess.DEVNULL) as process:
+    quiet, environment = subprocess.DEVNULL, {**os.environ, **env}
+    with subprocess.Popen(list(command), env=environment, stdout=quiet, start_new_session=True) as process:
         try:
             end = time.monotonic() + 120
             while status_of(port, path) in (0, 503):
@@ -58,9 +60,9 @@ def running(command: Sequence[str], port: int, path: str = "/", **env: str) -> I
                 time.sleep(0.1)
             yield Running(port, process)
         finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait(40)
+            with contextlib.suppress(ProcessLookupError):  # a launcher's children too
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait(40)
 
 
 def status_of(port: int, path: str) -> int:

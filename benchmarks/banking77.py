@@ -52,6 +52,12 @@ PUBLISHED_FEWSHOT = (
     "Llama-3.1-8B with 5 retrieved rows 90.5; Claude 2 with 20 retrieved rows 85.5; GPT-4 with 3 fixed rows 83.1"
 )
 PUBLISHED_ZERO = "Llama-3.1-8B zero-shot 59.7, with label definitions 67.1"
+LAYERED_REMARK = (
+    "A first run, with shares 0.6 / 0.15 / 0.25 and a core that gave up its validation rows, covered 90.9% at 5% risk "
+    "and 80.0% at 2%. On its certification fold, which is cut from the training rows, it covered 91.9% at 5% risk; the "
+    "core that is shown here, with more rows, covered 93.2% of its own. The change was made after the first run had "
+    "been seen."
+)
 PUBLISHED_LAYERED = "TRACER: a surrogate answers 91.4% at 0.920 agreement"
 
 Found = tuple[list[Figure], dict[str, Any]]
@@ -103,7 +109,8 @@ def layered(made: Benchmark, _rows: int) -> Found:
         what = f"layered at risk {risk:.0%}, rows the core covers"
         figures.append(Figure.share(what, answered, bar, note=said, published=PUBLISHED_LAYERED))
     title = "Banking77: layered, a fine-tuned core and a certified threshold"
-    return figures, {"title": title, "candidates": used(found), "cpu_s": cpu_s(found)}
+    extra = {"title": title, "candidates": used(found), "cpu_s": cpu_s(found), "remarks": [LAYERED_REMARK]}
+    return figures, extra
 
 
 def prompted(made: Benchmark, rows: int) -> Found:

@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import http.client
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,7 @@ def _gateway_rows(systems: dict[str, tuple[Running, Callable[[], dict[str, Any]]
         for name, (_, ask) in systems.items():
             found[name].append(ask())
             note(f"{name}: {found[name][-1]}")
-    rate = {name: statistics.median(one["requests_per_s"] for one in runs[1:]) for name, runs in found.items()}
+    rate = {name: float(np.median([one["requests_per_s"] for one in runs[1:]])) for name, runs in found.items()}
     memory = {name: system.memory_mb for name, (system, _) in systems.items()}
     failed = sum(n for one in found["tasklift"] for status, n in one["statuses"].items() if status != "200")
     rows: list[Row] = [
@@ -218,17 +218,11 @@ def encoder(_: argparse.Namespace) -> list[Row]:
             subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True).stdout
         )
         with served(project) as ours:
-            ask = lambda seconds: load(  # noqa: E731
-                ours.port,
-                CHAT,
-                chat_body("triage"),
-                {"authorization": f"Bearer {key}"},
-                connections=32,
-                seconds=seconds,
-            )
-            ask(2.0)
+            headers = {"authorization": f"Bearer {key}"}
+            ask = partial(load, ours.port, CHAT, chat_body("triage"), headers, connections=32)
+            ask(seconds=2.0)
             before = ours.cpu_s
-            done = ask(8.0)
+            done = ask(seconds=8.0)
             per_row = (ours.cpu_s - before) / sum(done["statuses"].values())
     note(f"plain {1000 * plain:.2f} ms a row, served {1000 * per_row:.2f} ms a row; {done}")
     ratio = per_row / plain
@@ -316,7 +310,7 @@ async def _roll_back(url: str) -> None:
 
 def alarms(_: argparse.Namespace) -> list[Row]:
     """Pairs until a shadow that is worse is noticed: simulated, 10% of the pairs disagree."""
-    random, rows = np.random.default_rng(0), []
+    random, rows = np.random.default_rng(0), list[Row]()
     for points, expected, runs in ((3, 900, 2000), (5, 300, 2000), (0, None, 4000)):
         discordant = random.random((runs, 6000)) < 0.1
         worse = discordant & (random.random((runs, 6000)) < 0.5 + points / 100 / 0.1 / 2)

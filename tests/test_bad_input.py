@@ -37,8 +37,12 @@ WALL_CLOCK = {
     "weights.py": "age of what a killed download left",
     "cache.py": "name of a damaged file that is moved aside",
     "measure/evaluation.py": "date in the record",
-    "measure/decision.py": "date of expiry",
+    "measure/deciding/decision.py": "date of expiry",
     "measure/archive.py": "age of files",
+    "measure/records/ledger.py": "date in the record",
+    "measure/report/content.py": "date on the page",
+    "cli/decisions.py": "the day that a decision is held against",
+    "cli/release.py": "times are shown",
 }
 WALL = {("time", "time"), ("time", "time_ns"), ("time", "strftime"), ("datetime", "now"), ("date", "today")}
 

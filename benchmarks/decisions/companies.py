@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv, expit, logit, ndtr, ndtri
 
-from tasklift.measure.quantities import beta_of
+from tasklift.measure.deciding.quantities import beta_of
 
 Array = NDArray[np.float64]
 #: Options with rows in the evaluation; people are the fourth option and have none.

@@ -16,9 +16,9 @@ import numpy as np
 from companies import MEASURED, OPTIONS, Company
 
 from tasklift.economics import Economics
-from tasklift.measure.decision import Settings, decide
+from tasklift.measure.deciding.decision import Settings, decide
+from tasklift.measure.deciding.record import Decision
 from tasklift.measure.evidence import Evidence, OptionEvidence
-from tasklift.measure.record import Decision
 from tasklift.strategy import Resources
 
 Record = Mapping[str, Any]

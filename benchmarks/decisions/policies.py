@@ -14,7 +14,7 @@ import numpy as np
 from companies import MEASURED, OPTIONS, Array, Company, Setting, cell_probabilities, cells, error_rates
 
 from tasklift.economics import Quantity
-from tasklift.measure.quantities import beta_of, mean_of
+from tasklift.measure.deciding.quantities import beta_of, mean_of
 
 #: Draws of the generator's prior by which the informed decider weighs an evaluation.
 LIBRARY = 100_000

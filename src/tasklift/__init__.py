@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from tasklift.economics import Economics as Economics
     from tasklift.economics import Gates as Gates
     from tasklift.errors import TaskliftError as TaskliftError
-    from tasklift.measure.advise import Answers as Answers
-    from tasklift.measure.advise import advise as advise
-    from tasklift.measure.consistency import check_consistency as check_consistency
-    from tasklift.measure.decision import Settings as Settings
-    from tasklift.measure.decision import decide as decide
+    from tasklift.measure.deciding.decision import Settings as Settings
+    from tasklift.measure.deciding.decision import decide as decide
+    from tasklift.measure.deciding.record import Decision as Decision
     from tasklift.measure.evaluation import Evaluation as Evaluation
     from tasklift.measure.evaluation import evaluate as evaluate
     from tasklift.measure.evidence import Evidence as Evidence
-    from tasklift.measure.record import Decision as Decision
+    from tasklift.measure.planning.advise import Answers as Answers
+    from tasklift.measure.planning.advise import advise as advise
     from tasklift.measure.results_csv import read_results as read_results
+    from tasklift.measure.robustness.consistency import check_consistency as check_consistency
     from tasklift.prediction import Prediction as Prediction
     from tasklift.project import Project as Project
     from tasklift.strategies.baseline import Baseline as Baseline
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from tasklift.task import Task as Task
 
 _HOME = {
-    "Answers": "tasklift.measure.advise",
+    "Answers": "tasklift.measure.planning.advise",
     "Baseline": "tasklift.strategies.baseline",
     "Dataset": "tasklift.dataset",
-    "Decision": "tasklift.measure.record",
+    "Decision": "tasklift.measure.deciding.record",
     "Economics": "tasklift.economics",
     "Encoder": "tasklift.strategies.encoder",
     "Evaluation": "tasklift.measure.evaluation",
@@ -61,12 +61,12 @@ _HOME = {
     "Prediction": "tasklift.prediction",
     "Project": "tasklift.project",
     "Prompt": "tasklift.strategies.prompt",
-    "Settings": "tasklift.measure.decision",
+    "Settings": "tasklift.measure.deciding.decision",
     "Task": "tasklift.task",
     "TaskliftError": "tasklift.errors",
-    "advise": "tasklift.measure.advise",
-    "check_consistency": "tasklift.measure.consistency",
-    "decide": "tasklift.measure.decision",
+    "advise": "tasklift.measure.planning.advise",
+    "check_consistency": "tasklift.measure.robustness.consistency",
+    "decide": "tasklift.measure.deciding.decision",
     "evaluate": "tasklift.measure.evaluation",
     "read_dataset": "tasklift.data.read",
     "read_results": "tasklift.measure.results_csv",

@@ -13,8 +13,8 @@ import pytest
 from tasklift.cli import show
 from tasklift.dataset import Dataset
 from tasklift.economics import Economics, Gates
-from tasklift.measure.break_even import BreakEven
-from tasklift.measure.decision import Decision, decide
+from tasklift.measure.deciding.break_even import BreakEven
+from tasklift.measure.deciding.decision import Decision, decide
 from tasklift.measure.evaluation import CandidateResult, Evaluation
 from tasklift.measure.metrics import compare, right_of, score
 from tasklift.measure.slices import slices_of

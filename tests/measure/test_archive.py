@@ -15,10 +15,10 @@ from tasklift.economics import Economics, Gates
 from tasklift.errors import DataError
 from tasklift.lock import locked
 from tasklift.measure.archive import Rules, compare_evaluations, entries, plan_pruning, prune
-from tasklift.measure.decision import decide
+from tasklift.measure.deciding.decision import decide
 from tasklift.measure.evaluation import Evaluation, Options, evaluate
 from tasklift.measure.evidence import Evidence
-from tasklift.measure.ledger import Asked, keep
+from tasklift.measure.records.ledger import Asked, keep
 from tasklift.measure.stored import load_evaluation
 from tasklift.stats.comparison import mcnemar_midp
 from tasklift.stats.intervals import paired_difference, unpaired_difference

@@ -15,7 +15,7 @@ import pytest
 from tasklift.dataset import Dataset, Example
 from tasklift.economics import Economics
 from tasklift.errors import DataError
-from tasklift.measure.decision import decide
+from tasklift.measure.deciding.decision import decide
 from tasklift.measure.evaluation import Evaluation, Options, evaluate
 from tasklift.measure.metrics import Scores
 from tasklift.measure.store import EvaluationFolder

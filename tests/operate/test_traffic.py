@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from tasklift.errors import TrafficError
 from tasklift.operate.ledger import Ledger, left_behind
 from tasklift.operate.tables import reviews, traces
-from tasklift.operate.traffic import Trace, TraceWriter, best_guess, count_left_behind, lost_traces, new_id
+from tasklift.operate.traffic import Trace, TraceWriter, best_guess, count_left_behind, is_recent, lost_traces, new_id
 from tasklift.prediction import Prediction, Usage
 from tasklift_platform.database import Database
 
@@ -135,6 +135,13 @@ async def test_what_a_kill_takes_is_counted_once(database: Database, tmp_path: P
     assert (await count_left_behind(database, folder), await lost_traces(database)) == (0, 40)
     own.close()
     assert list(folder.iterdir()) == []
+
+
+def test_an_id_says_when_it_was_given_out() -> None:
+    assert is_recent(new_id("tr"))
+    assert new_id("tr") != new_id("tr")
+    for old in ("tr_0", "tr_018f00000000aaaa", "nonsense", ""):
+        assert not is_recent(old)
 
 
 def test_the_best_guess_of_a_deferred_answer_is_its_last_stage_that_said_anything() -> None:

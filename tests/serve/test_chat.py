@@ -134,7 +134,7 @@ def test_sql_html_and_odd_characters_are_text_in_every_field(running: Any, text:
 def test_other_addresses_and_methods_get_errors_of_the_same_form(running: Any) -> None:
     for method, path, expected in [
         ("GET", "/nothing", 404),
-        ("GET", "/v1/chat/completions", 404),
+        ("GET", "/v1/chat/completions", 405),
         ("DELETE", "/v1/feedback", 405),
     ]:
         status, found, _ = running.send(method, path)

@@ -133,7 +133,7 @@ def test_a_provider_that_hangs_is_a_gateway_timeout_and_others_are_answered(new_
     server = new_server("[serving]\ntimeout_s = 0.5\n")
     with endpoint(Behaviour(kind="hang")) as host:
         server.release(server.fit("prompt", f"{host.url}#{host.model}"))
-        with pytest.raises(openai.InternalServerError, match="0.5 s") as late:
+        with pytest.raises(openai.InternalServerError, match=r"0\.5 s") as late:
             server.client().chat.completions.create(model="colours", messages=[{"role": "user", "content": "x"}])
         assert (late.value.status_code, late.value.code) == (504, "timeout")
         assert server.get("/healthz") == {"status": "ok"}
@@ -184,14 +184,16 @@ def test_a_canary_that_fails_is_taken_back_by_the_running_server(new_server: Any
     assert (by, "answers failed" in reason) == ("guard", True)
 
 
-@pytest.mark.parametrize(("policy", "reason"), [("audit_share = 1", "audit"), ("review_below = 1", "uncertain")])
+@pytest.mark.parametrize(
+    ("policy", "reason"), [("audit_share = 1", "audit"), ("audit_share = 0\nreview_below = 0.5", "uncertain")]
+)
 def test_audits_and_unsure_answers_go_into_the_queue(new_server: Any, policy: str, reason: str) -> None:
     server = new_server(f"[serving]\n{policy}\n")
-    server.release(server.fit("baseline"))
+    server.release(server.fit("majority"))
     assert server.post("/v1/tasks/colours/predict", {"input": {"text": "a frog"}})[0] == 200
     server.until(lambda: bool(server.get("/v1/reviews")["reviews"]))
     (found,) = server.get("/v1/reviews")["reviews"]
-    assert (found["reason"], found["suggestion"], found["input"]) == (reason, "green", {"text": "a frog"})
+    assert (found["reason"], found["suggestion"], found["input"]) == (reason, "red", {"text": "a frog"})
 
 
 def test_traces_of_an_audited_task_are_stored_before_the_answer(new_server: Any) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 from tasklift.cli import show
 from tasklift.economics import Economics
 from tasklift.errors import ConfigError
-from tasklift.measure.advise import QUESTIONS, UNKNOWN, Advice, Answers
-from tasklift.measure.advise import advise as give
+from tasklift.measure.planning.advise import QUESTIONS, UNKNOWN, Advice, Answers
+from tasklift.measure.planning.advise import advise as give
 from tasklift.schema import parse, read_toml
 
 WORDS = {"y": True, "yes": True, "true": True, "n": False, "no": False, "false": False}

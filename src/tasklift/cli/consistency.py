@@ -9,8 +9,8 @@ from typing import Any
 
 from tasklift.cache import caching_in
 from tasklift.llm.open import open_model
-from tasklift.measure.consistency import Consistency, Probe, check_consistency
 from tasklift.measure.evaluation import Evaluation
+from tasklift.measure.robustness.consistency import Consistency, Probe, check_consistency
 from tasklift.project import Project, TaskFile
 from tasklift.stats.intervals import Interval
 from tasklift.strategy import Strategy

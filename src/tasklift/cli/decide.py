@@ -11,12 +11,12 @@ from typing import Any
 from tasklift.cli import show
 from tasklift.economics import Economics, Gates
 from tasklift.errors import ConfigError
-from tasklift.measure.decision import decide as decide_on
+from tasklift.measure.deciding.decision import decide as decide_on
+from tasklift.measure.deciding.record import Decision
 from tasklift.measure.evidence import Evidence
 from tasklift.measure.importers.detect import read_evidence
-from tasklift.measure.ledger import Asked, Record, keep, load
-from tasklift.measure.record import Decision
-from tasklift.measure.redo import changes, lines_of
+from tasklift.measure.records.ledger import Asked, Record, keep, load
+from tasklift.measure.records.redo import changes, lines_of
 from tasklift.measure.stored import load_evaluation, newest_evaluation
 from tasklift.project import Project
 from tasklift.schema import parse, read_toml

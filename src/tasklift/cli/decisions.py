@@ -17,8 +17,8 @@ from tasklift.errors import ModelError
 from tasklift.llm.client import ClientOptions
 from tasklift.llm.open import open_endpoint
 from tasklift.measure.cost import token_price
-from tasklift.measure.ledger import Record, load, records, reopen
-from tasklift.measure.watch import Today, broken, current, models_of
+from tasklift.measure.records.ledger import Record, load, records, reopen
+from tasklift.measure.records.watch import Today, broken, current, models_of
 from tasklift.project import Project
 from tasklift.schema import parse, read_toml
 

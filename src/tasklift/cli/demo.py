@@ -11,10 +11,10 @@ from tasklift.cli.decide import Ready, kept, typed
 from tasklift.cli.evaluate import Asked, compare
 from tasklift.cli.report import page
 from tasklift.errors import ConfigError
-from tasklift.measure import ledger
-from tasklift.measure.decision import decide
+from tasklift.measure.deciding.decision import decide
+from tasklift.measure.deciding.record import Decision
 from tasklift.measure.evidence import Evidence
-from tasklift.measure.record import Decision
+from tasklift.measure.records import ledger
 from tasklift.project import Project
 
 EXAMPLE = "support_triage"

@@ -15,11 +15,11 @@ from tasklift.cli import show
 from tasklift.economics import Economics, UnitPrices
 from tasklift.llm.spending import Meter, spending_under
 from tasklift.measure.cost import token_price
-from tasklift.measure.decision import decide
-from tasklift.measure.dimensions import FAMILIES, Cell, Measured, representative
-from tasklift.measure.dimensions import dimensions as fill
-from tasklift.measure.flexibility import flexibility
-from tasklift.measure.risk import risks
+from tasklift.measure.deciding.decision import decide
+from tasklift.measure.robustness.dimensions import FAMILIES, Cell, Measured, representative
+from tasklift.measure.robustness.dimensions import dimensions as fill
+from tasklift.measure.robustness.flexibility import flexibility
+from tasklift.measure.robustness.risk import risks
 from tasklift.measure.stored import load_evaluation, newest_evaluation
 from tasklift.project import Project, TaskFile
 from tasklift.strategies.build import build

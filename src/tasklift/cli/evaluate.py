@@ -15,13 +15,13 @@ from tasklift.cli.decide import EXIT_GATE_FAILED, Ready, kept, typed
 from tasklift.data.split import sample
 from tasklift.economics import Economics, UnitPrices
 from tasklift.llm.spending import Meter, spending_under
-from tasklift.measure import decision as deciding
-from tasklift.measure import ledger
-from tasklift.measure.consistency import Consistency
 from tasklift.measure.cost import token_price
+from tasklift.measure.deciding import decision as deciding
 from tasklift.measure.evaluation import Evaluation, Options
 from tasklift.measure.evaluation import evaluate as run
 from tasklift.measure.evidence import Evidence
+from tasklift.measure.records import ledger
+from tasklift.measure.robustness.consistency import Consistency
 from tasklift.project import Project, TaskFile
 from tasklift.strategies.build import build
 

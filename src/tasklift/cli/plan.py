@@ -11,10 +11,10 @@ from tasklift.cache import caching_in
 from tasklift.cli import show
 from tasklift.economics import Economics, UnitPrices
 from tasklift.errors import DataError
-from tasklift.measure import plan as planning
-from tasklift.measure.estimate import Needs, Range, Rows, estimate, from_stored
 from tasklift.measure.evaluation import Evaluation
-from tasklift.measure.plan import StrategyPlan
+from tasklift.measure.planning import plan as planning
+from tasklift.measure.planning.estimate import Needs, Range, Rows, estimate, from_stored
+from tasklift.measure.planning.plan import StrategyPlan
 from tasklift.measure.stored import load_evaluation, newest_evaluation
 from tasklift.project import Project, TaskFile
 from tasklift.strategies.build import build

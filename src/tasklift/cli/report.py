@@ -12,9 +12,9 @@ from tasklift.cli import show
 from tasklift.dataset import Dataset
 from tasklift.economics import Economics
 from tasklift.errors import ConfigError
-from tasklift.measure.decision import decide
+from tasklift.measure.deciding.decision import decide
+from tasklift.measure.deciding.record import Decision
 from tasklift.measure.evaluation import Evaluation
-from tasklift.measure.record import Decision
 from tasklift.measure.report.content import content_of
 from tasklift.measure.report.model import Embedded
 from tasklift.measure.report.page import render, write

@@ -12,9 +12,9 @@ import numpy as np
 
 from tasklift.economics import Economics, UnitPrices
 from tasklift.measure.cost import item_cost
+from tasklift.measure.deciding.record import Decision
 from tasklift.measure.evaluation import CandidateResult, Evaluation
 from tasklift.measure.metrics import right_of
-from tasklift.measure.record import Decision
 from tasklift.measure.slices import slices_of
 from tasklift.stats.intervals import Interval, wilson
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tasklift.economics import TokenPrices, UnitPrices
 from tasklift.llm.prices import TokenPrice, price_of
-from tasklift.measure.quantities import Draws, Sampler, mean_of
+from tasklift.measure.deciding.quantities import Draws, Sampler, mean_of
 from tasklift.prediction import Usage
 from tasklift.strategy import Resources
 

@@ -79,6 +79,14 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
 
 
+def is_recent(identity: str, within_s: float = 2.0) -> bool:
+    """Was this id given out a moment ago, so that its row may not be written yet?"""
+    try:
+        return abs(time.time() - int(identity.partition("_")[2][:12], 16) / 1000) < within_s
+    except ValueError:
+        return False
+
+
 class TraceWriter:
     """Takes traces at once, writes them in batches.
 

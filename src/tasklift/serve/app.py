@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from tasklift.errors import TaskliftError
 from tasklift.operate.guard import Guard
@@ -68,10 +69,12 @@ class Worker:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] == "http" and scope["path"] == CHAT and scope["method"] == "POST" and self._chat is not None:
+        if scope["type"] != "http" or scope["path"] != CHAT or self._chat is None:
+            await self._rest(scope, receive, send)
+        elif scope["method"] == "POST":
             await self._hot(self._chat, scope, receive, send)
         else:
-            await self._rest(scope, receive, send)
+            await send_error(send, ApiError(405, "send a POST", "method_not_allowed", more={"allow": "POST"}))
 
     async def _hot(self, chat: Chat, scope: Scope, receive: Receive, send: Send) -> None:
         """One chat completion; an unforeseen failure is logged, and told without its trace."""
@@ -141,8 +144,13 @@ def create() -> Worker:
     return Worker(ServeSettings.from_environment())
 
 
-async def _answer_error(_: Request, error: Exception) -> Response:
-    return _response(to_api_error(error))
+async def _answer_error(request: Request, error: Exception) -> Response:
+    found = _response(to_api_error(error))
+    if found.status_code == 405:  # the framework names the methods of the first route that has this path
+        routes = [route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE]
+        allowed = {method for route in routes for method in getattr(route, "methods", None) or ()}
+        found.headers["allow"] = ", ".join(sorted(allowed))
+    return found
 
 
 def _render(_: Scope, problem: Problem) -> Response:

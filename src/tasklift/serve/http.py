@@ -81,19 +81,22 @@ def api_error(error: TaskliftError) -> ApiError:
         return ApiError(error.status, error.public, error.code, retry_after_s=error.retry_after_s)
     if isinstance(error, PlatformError):
         return ApiError(error.status, error.public, error.code, retry_after_s=1.0 if error.status == 503 else None)
-    if isinstance(error, ConflictError):
-        return ApiError(409, str(error), "conflict")
-    if isinstance(error, ReleaseError):
-        return ApiError(503, str(error), "not_released")
-    if isinstance(error, DataError):
-        return ApiError(400, str(error), "invalid_value")
-    if isinstance(error, UnknownIdError):
-        return ApiError(404, str(error), "not_found")
-    if isinstance(error, TrafficError):
-        return ApiError(409, str(error), "not_possible")
-    if isinstance(error, UnsupportedError | MissingDependencyError):
-        return ApiError(501, str(error), "not_supported")
+    for kind, status, code in _KNOWN:
+        if isinstance(error, kind):
+            return ApiError(status, str(error), code)
     return ApiError(500, "the service failed; its log says more", "internal_error")
+
+
+#: Errors whose message a caller may read, the special ones first.
+_KNOWN: tuple[tuple[type[TaskliftError], int, str], ...] = (
+    (ConflictError, 409, "conflict"),
+    (ReleaseError, 503, "not_released"),
+    (DataError, 400, "invalid_value"),
+    (UnknownIdError, 404, "not_found"),
+    (TrafficError, 409, "not_possible"),
+    (UnsupportedError, 501, "not_supported"),
+    (MissingDependencyError, 501, "not_supported"),
+)
 
 
 def to_api_error(error: Exception) -> ApiError:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasklift.operate import review as reviewing
 from tasklift.operate.service import Answered, Asked, Service
-from tasklift.operate.traffic import WINDOW_S
+from tasklift.operate.traffic import WINDOW_S, is_recent
 from tasklift.serve.http import ApiError, failure_error
 from tasklift.serve.openai import answer_headers, clean
 from tasklift_platform.database import Database
@@ -155,7 +155,7 @@ async def list_reviews(
     return {"reviews": reviewing.listed(found)}
 
 
-@router.get("/v1/reviews/{review}", responses=error_responses(401, 403, 404, 429, 503))
+@router.get("/v1/reviews/{review}", responses=error_responses(400, 401, 403, 404, 429, 503))
 async def get_review(review: TaskName, key: Key, database: TheDatabase) -> dict[str, Any]:
     """One review: answered where `answer` is not null."""
     key.require("review")
@@ -177,12 +177,13 @@ async def answer_review(
 
 async def _task_of(database: Database, trace: str) -> str | None:
     """The task of a trace; one that was given out a moment ago may not be written yet."""
-    for _ in range(3):
+    found = await reviewing.task_of_trace(database, trace)
+    for _ in range(4):
+        if found is not None or not is_recent(trace):
+            break
+        await asyncio.sleep(WINDOW_S / 2)
         found = await reviewing.task_of_trace(database, trace)
-        if found is not None:
-            return found
-        await asyncio.sleep(WINDOW_S)
-    return None
+    return found
 
 
 def _storable(text: str | None) -> str | None:

@@ -14,15 +14,22 @@ _MESSAGE = {
     "required": ["role", "content"],
     "properties": {
         "role": {"enum": ["system", "developer", "user", "assistant", "tool", "function"]},
-        "content": _TEXT,
+        "content": {"type": "string", "pattern": r"\S"},
     },
 }
+_FROM_USER = {"type": "object", "properties": {"role": {"const": "user"}}, "required": ["role"]}
 _REQUEST = {
     "type": "object",
     "required": ["model", "messages"],
     "properties": {
-        "model": {"type": "string", "description": "name of the task"},
-        "messages": {"type": "array", "items": _MESSAGE, "minItems": 1},
+        "model": {"type": "string", "minLength": 1, "description": "name of the task"},
+        "messages": {
+            "type": "array",
+            "items": _MESSAGE,
+            "contains": _FROM_USER,
+            "minItems": 1,
+            "description": "the last one of the user is the input",
+        },
         "stream": {"type": "boolean"},
         "stream_options": {"type": "object", "properties": {"include_usage": {"type": "boolean"}}},
         "user": {"type": "string", "description": "who asks; decides between stable candidate and canary"},

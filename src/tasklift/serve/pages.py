@@ -24,7 +24,7 @@ async def models(key: Key, service: TheService) -> dict[str, Any]:
     return {"object": "list", "data": [_model(name) for name in service.served if key.allows(f"predict:{name}")]}
 
 
-@router.get("/v1/models/{model}", responses=error_responses(401, 404, 429, 503))
+@router.get("/v1/models/{model}", responses=error_responses(400, 401, 404, 429, 503))
 async def model(model: TaskName, key: Key, service: TheService) -> dict[str, Any]:
     """One task."""
     if model not in service.served or not key.allows(f"predict:{model}"):

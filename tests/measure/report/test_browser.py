@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tasklift.economics import Economics
-from tasklift.measure.decision import decide
+from tasklift.measure.deciding.decision import decide
 from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.report import curves, plots, words
 from tasklift.measure.report.content import content_of

@@ -12,7 +12,7 @@ import pytest
 
 from tasklift.dataset import Dataset, Example
 from tasklift.economics import Economics
-from tasklift.measure.decision import decide
+from tasklift.measure.deciding.decision import decide
 from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.report import words
 from tasklift.measure.report.content import content_of
@@ -169,7 +169,7 @@ def test_a_chance_is_certain_only_where_every_draw_agrees(share: float, said: st
 
 
 def test_flips_say_which_way_an_assumption_has_to_move() -> None:
-    found = {"items_per_month": 500.0, "error_usd": 2.0, "review_usd": None, "changes_per_year": 5.006}
+    found = {"items_per_month": 500.0, "error_usd": 2.0, "review_usd": None, "changes_per_year": 5.004}
     base = {"items_per_month": 1000.0, "error_usd": 1.0, "review_usd": 1.0, "changes_per_year": 5.0}
     lines = words.flips({"flips": found}, base)
     assert lines[0] == "volume falls to 500 items a month (assumed: 1,000)"

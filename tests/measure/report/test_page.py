@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tasklift.errors import DataError
-from tasklift.measure.decision import decide
+from tasklift.measure.deciding.decision import decide
 from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.report import words
 from tasklift.measure.report.content import content_of

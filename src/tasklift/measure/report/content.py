@@ -13,9 +13,9 @@ import numpy as np
 from tasklift.dataset import Dataset
 from tasklift.economics import Economics, UnitPrices
 from tasklift.measure.cost import item_cost, setup_cost
+from tasklift.measure.deciding.record import Decision
 from tasklift.measure.evaluation import CandidateResult, Evaluation, machine
 from tasklift.measure.metrics import right_of
-from tasklift.measure.record import Decision
 from tasklift.measure.report import layers, words
 from tasklift.measure.slices import slices_of
 from tasklift.stats.intervals import Interval, wilson

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tasklift.economics import CapacityStep
+from tasklift.measure.deciding.yearly import Parts, capacity
 from tasklift.measure.report.model import Embedded, Setting
 from tasklift.measure.report.plots import Curve, Stretch, dash_of
 from tasklift.measure.report.svg import decades
-from tasklift.measure.yearly import Parts, capacity
 
 #: Points of a drawn line, and of the search for the cheapest option.
 POINTS, SEARCHED = 49, 241

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from tasklift.economics import Economics
-from tasklift.measure.break_even import BreakEven, break_even_of
+from tasklift.measure.deciding.break_even import BreakEven, break_even_of
+from tasklift.measure.deciding.options import world_of
+from tasklift.measure.deciding.quantities import Draws
+from tasklift.measure.deciding.record import Decision
+from tasklift.measure.deciding.yearly import OptionDraws, Parts, Shared, yearly
 from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.evidence import Evidence
-from tasklift.measure.options import world_of
-from tasklift.measure.quantities import Draws
-from tasklift.measure.record import Decision
-from tasklift.measure.yearly import OptionDraws, Parts, Shared, yearly
 
 #: More would make the page heavy and change no figure that it shows.
 EMBEDDED_DRAWS = 2000

@@ -1,0 +1,202 @@
+"""Commands that define, measure and show. Parameters only: the body of each is loaded when it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasklift.cli.commands.common import (
+    DatabaseOption,
+    JsonOption,
+    ModelOption,
+    ProjectOption,
+    TaskArgument,
+    group,
+    run,
+)
+
+app = typer.Typer()
+data_app = group("Rows: import and check them.")
+app.add_typer(data_app, name="data")
+models_app = group("Weights of the local models.")
+app.add_typer(models_app, name="models")
+evaluations_app = group("Stored evaluations: list, show, compare, prune.")
+app.add_typer(evaluations_app, name="evaluations")
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="New or empty folder.")],
+    name: Annotated[str, typer.Option(help="Name of the first task.")] = "triage",
+) -> None:
+    """Write a small project that runs: one task with a few rows to replace by yours."""
+    run("project:init", folder=folder, name=name)
+
+
+@app.command()
+def check(project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
+    """Read every file of a project and point at what is wrong: file, key, line."""
+    run("project:check", folder=project, as_json=as_json)
+
+
+@app.command()
+def evaluate(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    strategies: Annotated[
+        str | None, typer.Option(help="Comma-separated names; the task's own list without it.")
+    ] = None,
+    model: ModelOption = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="At most this many test rows, stratified by label.")] = None,
+    consistency: Annotated[
+        bool, typer.Option("--consistency", help="Also try repeats and changes that should not change an answer.")
+    ] = False,
+    repeats: Annotated[int, typer.Option(min=2, help="Uncached repeats of every row tried for consistency.")] = 3,
+    paraphrase_model: Annotated[
+        str | None, typer.Option(help="Model that rewords texts for --consistency; local rules without it.")
+    ] = None,
+    max_usd: Annotated[
+        float | None, typer.Option(min=0, help="Stop before hosted calls cost more than this; what was paid is kept.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run every strategy on the same test rows; print intervals, cost and a decision where economics are given."""
+    run(
+        "evaluate:evaluate",
+        task=task,
+        folder=project,
+        strategies=strategies,
+        model=model,
+        rows=rows,
+        tried=(repeats, paraphrase_model) if consistency else None,
+        max_usd=max_usd,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def score(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    evaluation: Annotated[str | None, typer.Option(help="Evaluation id; the newest of the task without it.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a stored evaluation again: no model is called, nothing is fitted."""
+    run("evaluations:score", task=task, folder=project, evaluation=evaluation, as_json=as_json)
+
+
+@app.command()
+def report(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    evaluation: Annotated[str | None, typer.Option(help="Evaluation id; the newest of the task without it.")] = None,
+    economics: Annotated[Path | None, typer.Option(help="economics.toml; the task's own without it.")] = None,
+    examples: Annotated[bool, typer.Option("--examples", help="Show some texts of wrong answers.")] = False,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("report.html"),
+    as_json: JsonOption = False,
+) -> None:
+    """Write a stored evaluation as one self-contained page, verdict first: no model is called."""
+    run(
+        "report:report",
+        task=task,
+        folder=project,
+        evaluation=evaluation,
+        economics=economics,
+        examples=examples,
+        out=out,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def demo(
+    model: ModelOption = None,
+    light: Annotated[bool, typer.Option("--light", help="Only what runs without torch.")] = False,
+    rows: Annotated[int | None, typer.Option(min=50, help="At most this many test rows.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where results are kept.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The main job on a shipped task: every strategy, the same rows, three economics, three decisions."""
+    run("demo:demo", model=model, light=light, rows=rows, folder=folder, as_json=as_json)
+
+
+@data_app.command("import")
+def data_import(
+    file: Annotated[Path, typer.Argument(help="A .jsonl or .csv file.")],
+    task: Annotated[str | None, typer.Option(help="Task name; may be left out where there is one.")] = None,
+    project: ProjectOption = Path(),
+    field: Annotated[
+        list[str] | None, typer.Option(help="target=COLUMN, such as text=message or slice.channel=via.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a file against the task and write it into the project in the pinned row format."""
+    run("data:import_rows", file=file, task=task, folder=project, mapping=field or [], as_json=as_json)
+
+
+@models_app.command("pull")
+def models_pull(
+    all_models: Annotated[bool, typer.Option("--all", help="Every model, and convert what needs converting.")] = False,
+    name: Annotated[str | None, typer.Argument(help="One model.")] = None,
+) -> None:
+    """Fetch the local model's weights into the cache, checked by SHA-256; nothing is done twice."""
+    run("models:pull", name=None if all_models else name)
+
+
+@models_app.command("list")
+def models_list(as_json: JsonOption = False) -> None:
+    """What is there, how large, where from, under which licence."""
+    run("models:list_models", as_json=as_json)
+
+
+@evaluations_app.command("list")
+def evaluations_list(task: TaskArgument = None, project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
+    """Every stored evaluation, newest first: is it finished, how large is it, does a decision refer to it."""
+    run("evaluations:list_evaluations", task=task, folder=project, as_json=as_json)
+
+
+@evaluations_app.command("show")
+def evaluations_show(
+    evaluation: Annotated[str, typer.Argument(help="Evaluation id.")],
+    project: ProjectOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """How one evaluation was made: command, date, machine, rows, candidates with what they took."""
+    run("evaluations:show_evaluation", evaluation=evaluation, folder=project, as_json=as_json)
+
+
+@evaluations_app.command("compare")
+def evaluations_compare(
+    before: Annotated[str, typer.Argument(help="Evaluation id.")],
+    after: Annotated[str, typer.Argument(help="Evaluation id.")],
+    project: ProjectOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """How each candidate changed between two evaluations: paired where the rows are the same, else it says so."""
+    run("evaluations:compare", before=before, after=after, folder=project, as_json=as_json)
+
+
+@evaluations_app.command("prune")
+def evaluations_prune(
+    project: ProjectOption = Path(),
+    keep: Annotated[int | None, typer.Option(min=0, help="Keep so many finished ones of each task.")] = None,
+    unfinished_days: Annotated[
+        float, typer.Option(min=0, help="Remove unfinished ones that nobody touched for so many days.")
+    ] = 7.0,
+    artifacts: Annotated[bool, typer.Option("--artifacts", help="Also fitted candidates of no evaluation.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also what a decision refers to.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Free space: old and unfinished evaluations, and fitted candidates that none of them names."""
+    run(
+        "evaluations:prune",
+        folder=project,
+        rules={"keep": keep, "unfinished_days": unfinished_days, "artifacts": artifacts, "force": force},
+        dry_run=dry_run,
+        database=database,
+        as_json=as_json,
+    )

@@ -1,0 +1,1 @@
+"""From evidence and economics to a decision."""

@@ -1,0 +1,63 @@
+"""A decision in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tasklift.measure.deciding.next_measurement import Measurement
+from tasklift.measure.deciding.record import OptionVerdict, Verdict
+
+
+def reasons_of(
+    shown: Mapping[str, OptionVerdict],
+    best: str | None,
+    verdict: Verdict,
+    others: Sequence[str],
+    more: Measurement | None,
+) -> tuple[str, ...]:
+    """What leads, what comes next, what is not sure, what failed."""
+    failing = [
+        f"{name} fails: {'; '.join(why for why in v.gates.values() if why)}"
+        for name, v in shown.items()
+        if not v.passes
+    ]
+    lines = _leading(shown, best, others) if best else []
+    if more:
+        lines.append(_not_sure(more, verdict))
+    return (*lines, *failing)
+
+
+def _leading(shown: Mapping[str, OptionVerdict], best: str, others: Sequence[str]) -> list[str]:
+    mine = shown[best]
+    lines = [
+        f"{best} costs {mine.expected_usd:,.0f} USD a year "
+        f"(90% between {mine.p5_usd:,.0f} and {mine.p95_usd:,.0f}); P(best) = {mine.p_best:.2f}"
+    ]
+    if others:
+        rival = min(others, key=lambda name: shown[name].expected_usd)
+        more = shown[rival].expected_usd - mine.expected_usd
+        told = f"{more:,.0f} more" if more >= 0 else f"{-more:,.0f} less, but harder to leave again"
+        lines.append(f"next is {rival} with {shown[rival].expected_usd:,.0f} USD a year, {told}")
+        likeliest = max([best, *others], key=lambda name: shown[name].p_best)
+        if likeliest != best:
+            lines.append(
+                f"{likeliest} is the cheapest more often (P = {shown[likeliest].p_best:.2f}), but not on average"
+            )
+    cheaper = [name for name, v in shown.items() if v.family == "baseline" and v.expected_usd < mine.expected_usd]
+    if cheaper:
+        lines.append(
+            f"the plainest option, {cheaper[0]}, would cost less ({shown[cheaper[0]].expected_usd:,.0f} USD a year): "
+            f"is more needed at all?"
+        )
+    return lines
+
+
+def _not_sure(more: Measurement, verdict: Verdict) -> str:
+    what = (
+        f"{more.what} ({more.how_many} for {more.price_usd:,.0f} USD)"
+        if more.kind == "label"
+        else (f"{more.what} ({more.price_usd:,.0f} USD)")
+    )
+    if verdict == "none_passes":
+        return f"no option passes yet: {what} would let one pass with a chance of {more.chance or 0:.0%}"
+    return f"not sure enough: {what}; it is expected to save {more.worth_usd or 0:,.0f} USD over the horizon"

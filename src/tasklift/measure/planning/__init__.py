@@ -1,0 +1,1 @@
+"""Before anything is measured: advice, plans, estimates."""

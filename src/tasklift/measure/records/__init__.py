@@ -1,0 +1,1 @@
+"""Decisions as they were taken: kept, shown, redone, watched."""

@@ -1,0 +1,1 @@
+"""What accuracy hides: consistency, flexibility, risk, and the nine dimensions."""
