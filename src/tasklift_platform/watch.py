@@ -61,7 +61,7 @@ class Watch:
             self._reading = asyncio.create_task(self._read())
         if age_s < self._hard_s:
             return
-        await asyncio.wait([self._reading], timeout=None if age_s > self._grace_s else 1.0)
+        await asyncio.wait([self._reading], timeout=5.0 if age_s > self._grace_s else 1.0)
         if time.monotonic() - self._read_at > self._grace_s:
             raise self._error or DatabaseLostError(f"{self._database!r}: no answer")
 

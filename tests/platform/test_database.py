@@ -205,6 +205,18 @@ async def test_no_postgres_there_is_a_lost_database(tmp_path: Path) -> None:
         await Database.open(f"postgresql://u@/x?host={tmp_path}")
 
 
+async def test_a_lost_database_is_told_without_its_password(postgres: ScratchPostgres) -> None:
+    url = postgres.new_database().replace("tasklift@", "tasklift:hunter2@")
+    database = await Database.open(url)
+    assert "hunter2" not in repr(database)
+    await database.aclose()
+    with pytest.raises(DatabaseLostError) as caught:
+        await Database.open("postgresql://u:hunter2@127.0.0.1:1/x")
+    assert "hunter2" not in str(caught.value)
+    assert "127.0.0.1" not in caught.value.public
+    postgres.recycle(url)
+
+
 async def test_a_missing_postgres_database_says_how_to_make_it(postgres: ScratchPostgres) -> None:
     with pytest.raises(DatabaseError, match="CREATE DATABASE"):
         await Database.open(f"postgresql://tasklift@/absent?host={postgres.folder}")

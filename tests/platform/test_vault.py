@@ -49,8 +49,9 @@ def test_a_secret_shows_itself_nowhere() -> None:
         pickle.dumps(TOKEN)
 
 
-@pytest.mark.parametrize("keys", ["", "short", f"{OLD},", "ü" * 44])
-def test_a_key_that_is_none_is_refused_without_being_repeated(keys: str) -> None:
+@pytest.mark.parametrize("template", ["", "short", "{key},", "ü" * 44])
+def test_a_key_that_is_none_is_refused_without_being_repeated(template: str) -> None:
+    keys = template.format(key=OLD)
     with pytest.raises(ConfigError, match="32 bytes") as caught:
         Vault(keys)
     assert OLD not in str(caught.value)
