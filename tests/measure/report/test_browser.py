@@ -193,7 +193,7 @@ def test_the_page_leads_with_what_the_decision_leads_with_where_costs_are_equal(
     shown = opened(twins, making.economics(options=options))
     leading = shown.embedded.leading
     assert leading in ("encoder", "twin")
-    for setting in (Setting(), Setting(error_usd=8), Setting(horizon_months=2)):
+    for setting in (Setting(), Setting(error_usd=0.4), Setting(items_per_month=90_000)):
         move(shown.page, setting)
         found = shown.embedded.results(setting)
         assert found.best == leading

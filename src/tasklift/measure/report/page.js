@@ -247,7 +247,7 @@
     const how = found.best === found.cheapest ? "is the cheapest on average"
       : `costs as much as the cheapest (${found.cheapest}), to half a percent`;
     return `At these assumptions ${found.best} ${how}, with ${usd(row.expected)} a year, ` +
-      `and is the cheapest in ${chance(p)} of the simulated years.${changed}${close}`;
+      `and ${found.best === found.cheapest ? "in" : "is the cheapest in"} ${chance(p)} of the simulated years.${changed}${close}`;
   };
   // The one whose items cost less comes first: that is the one which wins from some volume on.
   const pair = (found, other) => {

@@ -307,7 +307,7 @@ def moved(best: str | None, cheapest: str | None, expected_usd: float, p_best: f
     )
     return (
         f"At these assumptions {best} {how}, with {usd(expected_usd)} a year, "
-        f"and is the cheapest in {chance(p_best)} of the simulated years.{close}"
+        f"and {'in' if best == cheapest else 'is the cheapest in'} {chance(p_best)} of the simulated years.{close}"
     )
 
 
