@@ -10,7 +10,7 @@ import pytest
 
 HEAVY = ("torch", "transformers", "numpy", "scipy", "sklearn", "wordllama", "aiohttp")
 #: What comparing hosted models needs none of: each costs a good part of a second, and tens of megabytes.
-SLOW = ("torch", "transformers", "sklearn", "scipy.stats", "pandas", "sqlalchemy", "wordllama")
+SLOW = ("torch", "transformers", "sklearn", "scipy.stats", "scipy.optimize", "pandas", "sqlalchemy", "wordllama")
 
 
 def loaded_after(code: str, names: tuple[str, ...] = HEAVY) -> set[str]:

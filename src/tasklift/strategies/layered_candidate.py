@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tasklift.prediction import DECIMALS, Prediction, Usage
-from tasklift.stats.calibration import Platt
+from tasklift.stats.confidence import Platt
 from tasklift.stats.learn_then_test import Certificate
 from tasklift.strategies.artifact import Card, write_artifact
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
