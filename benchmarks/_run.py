@@ -121,6 +121,36 @@ def probability(found: Evaluation, name: str, label: str) -> NDArray[np.float64]
     return np.array([(p.scores or {}).get(label, 0.0) for p in found.result(name).predictions])
 
 
+def threshold_figures(
+    tuning: Evaluation,
+    found: Evaluation,
+    label: str,
+    bars: Mapping[str, float | None],
+    published: Mapping[str, str] | None = None,
+) -> list[Figure]:
+    """F1 of one label on the test rows, at the probability that is best on the rows of `tuning`."""
+    wanted = np.array([output == label for output in tuning.rows.outputs])
+    truth = np.array([output == label for output in found.rows.outputs])
+    figures = []
+    for name, bar in bars.items():
+        threshold = best_threshold(wanted, probability(tuning, name, label))
+        given = probability(found, name, label)
+        said = given >= threshold
+        wrong = f"{int((said & ~truth).sum())} false, {int((~said & truth).sum())} not found of {int(truth.sum())}"
+        plain = f"threshold {threshold:.2f}; F1 at 0.50: {f1(truth, given > 0.5).value:.1%}"
+        note = ", ".join(part for part in (wrong, plain, chosen(found, name)) if part)
+        figures.append(
+            Figure.share(
+                f"{name}, F1 of {label}",
+                f1(truth, said),
+                bar,
+                note=note,
+                published=(published or {}).get(name, ""),
+            )
+        )
+    return figures
+
+
 def f1(truth: NDArray[np.bool_], said: NDArray[np.bool_]) -> Interval:
     """F1 of one label, with a 95% percentile bootstrap by row.
 

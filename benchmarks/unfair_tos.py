@@ -11,21 +11,8 @@ from __future__ import annotations
 
 import sys
 
-import numpy as np
-from _common import Figure, finish
-from _run import (
-    LoudEncoder,
-    best_threshold,
-    chosen,
-    cpu_s,
-    f1,
-    hashes,
-    kept,
-    options_of,
-    probability,
-    run,
-    used,
-)
+from _common import finish
+from _run import LoudEncoder, cpu_s, hashes, kept, options_of, run, threshold_figures, used
 from _sets import Benchmark, unfair_tos
 
 from tasklift.data.split import split_dataset
@@ -54,21 +41,8 @@ def main() -> int:
     with kept("unfair_tos"):
         tuning = run("Unfair terms, rows for the threshold", cut, strategies, second)
         found = run("Unfair terms", cut, strategies)
-    wanted = np.array([label == LABEL for label in second.outputs])
-    truth = np.array([label == LABEL for label in made.test.outputs])
-    figures = []
-    for name in strategies:
-        threshold = best_threshold(wanted, probability(tuning, name, LABEL))
-        given = probability(found, name, LABEL)
-        plain = f1(truth, given > 0.5).value
-        parts = (f"threshold {threshold:.2f}; at 0.50: {plain:.1%}", chosen(found, name))
-        note = ", ".join(part for part in parts if part)
-        figures.append(Figure.share(f"{name}, F1 of {LABEL}", f1(truth, given >= threshold), note=note))
-    extra = {
-        "title": "Unfair terms of service, English: F1 of unfair",
-        "candidates": used(found),
-        "cpu_s": cpu_s(found),
-    }
+    figures = threshold_figures(tuning, found, LABEL, dict.fromkeys(strategies))
+    extra = {"title": "Unfair terms, English: F1 of unfair", "candidates": used(found), "cpu_s": cpu_s(found)}
     return finish("unfair_tos", "python3 dev.py bench unfair_tos", figures, extra | hashes(made))
 
 

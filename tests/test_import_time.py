@@ -9,11 +9,13 @@ import sys
 import pytest
 
 HEAVY = ("torch", "transformers", "numpy", "scipy", "sklearn", "wordllama", "aiohttp")
+#: What comparing hosted models needs none of: each costs a good part of a second, and tens of megabytes.
+SLOW = ("torch", "transformers", "sklearn", "scipy.stats", "scipy.optimize", "pandas", "sqlalchemy", "wordllama")
 
 
-def loaded_after(code: str) -> set[str]:
-    """Heavy packages in a fresh process after `code`, whatever it prints and however it ends."""
-    report = f"print('\\n' + json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+def loaded_after(code: str, names: tuple[str, ...] = HEAVY) -> set[str]:
+    """Those of `names` in a fresh process after `code`, whatever it prints and however it ends."""
+    report = f"print('\\n' + json.dumps([name for name in {names!r} if name in sys.modules]))"
     script = f"import json, sys\ntry:\n  {code}\nexcept SystemExit: pass\n{report}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout.splitlines()[-1]))
@@ -35,6 +37,11 @@ def test_the_measure_of_this_file_works() -> None:
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = f"sys.argv = {['tasklift', *arguments]!r}; from tasklift.cli.main import main; main()"
     assert loaded_after(code) == set()
+
+
+def test_comparing_hosted_models_loads_nothing_slow() -> None:
+    modules = "tasklift.cli.evaluate, tasklift.strategies.prompt, tasklift.strategies.human"
+    assert loaded_after(f"import {modules}", SLOW) == set()
 
 
 def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:

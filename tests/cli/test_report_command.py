@@ -113,3 +113,12 @@ def test_what_is_not_there_is_named(run: Run, evaluated: Path, tmp_path: Path) -
     (tmp_path / "file").write_text("x")
     refused = run("report", "-p", evaluated, "--out", tmp_path / "file" / "r.html")
     assert (refused.code, "name another --out" in refused.err) == (2, True)
+
+
+def test_the_page_fills_the_nine_dimensions_with_figures(run: Run, evaluated: Path, tmp_path: Path) -> None:
+    assert run("evaluate", "-p", evaluated, "--strategies", "baseline,frozen,human").code == 0
+    out = tmp_path / "page.html"
+    shown = json.loads(run("report", "-p", evaluated, "--out", out, "--json").out)
+    assert [column["name"] for column in shown["dimensions"]["columns"]] == ["frozen"]
+    assert len(shown["dimensions"]["rows"]) == 9
+    assert "<h2>Nine dimensions</h2>" in out.read_text(encoding="utf-8")

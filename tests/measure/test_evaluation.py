@@ -240,8 +240,12 @@ def test_ctrl_c_loses_no_answer(colours: Task, colour_rows: Dataset, tmp_path: P
         return RED
 
     first, second = Saying(pressed), always(RED)
-    with pytest.raises(KeyboardInterrupt):
-        evaluate(colours, {"x": first}, NO_TRAIN, colour_rows, Options(tmp_path))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores the signal
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(colours, {"x": first}, NO_TRAIN, colour_rows, Options(tmp_path))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert first.closed == 1
     evaluate(colours, {"x": second}, NO_TRAIN, colour_rows, Options(tmp_path))
     assert [*first.asked, *second.asked] == texts(colour_rows)

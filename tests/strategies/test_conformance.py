@@ -19,7 +19,8 @@ from tasklift.strategies.fitting import load_candidate
 from tasklift.strategies.frozen import FrozenEncoder
 from tasklift.strategies.human import Human
 from tasklift.strategies.knn import Knn
-from tasklift.strategies.layered import Layered, LayeredCandidate, Rule
+from tasklift.strategies.layered import Layered
+from tasklift.strategies.layered_candidate import LayeredCandidate, Rule
 from tasklift.strategies.prompt import Prompt, PromptCandidate
 from tasklift.strategy import Candidate, Strategy
 from tasklift.task import Task

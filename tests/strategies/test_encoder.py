@@ -1,31 +1,32 @@
-"""The fine-tuned encoder: what it says follows from where it puts texts."""
+"""The fine-tuned encoder: gradients of a batch that is computed in parts."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import softmax
 
-from tasklift import registry
-from tasklift.dataset import Dataset
-from tasklift.task import Task
+from tasklift.weights import MissingWeightsError, locate_minilm
 
-
-@pytest.mark.usefixtures("no_network")
-def test_probabilities_follow_from_the_vectors_of_the_tuned_encoder(colours: Task, colour_rows: Dataset) -> None:
-    pytest.importorskip("torch")
-    encoder = registry.load("strategy", "encoder")
-    candidate = encoder(max_epochs=1, refit=False).fit(colours, colour_rows)
-    texts = ["a ruby on the beach", "moss", "denim, like the ocean " * 40, "sky"]
-    vectors = candidate.vectors(texts)
-    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
-    expected = softmax(candidate.logits(vectors) / candidate.notes["temperature"], axis=1)
-    assert candidate.probabilities(texts) == pytest.approx(expected, abs=1e-6)
+torch = pytest.importorskip("torch", reason="needs the extra [local]")
+encoder = pytest.importorskip("tasklift.strategies.encoder")
 
 
-@pytest.mark.usefixtures("no_network")
-def test_a_text_gets_the_same_vector_in_any_batch() -> None:
-    pytest.importorskip("torch")
-    embed = registry.load("embedder", "minilm")().encode
-    texts = [f"{word} " * (1 + i * 7 % 60) for i, word in enumerate(["red", "moss", "sky", "rust"] * 12)]
-    assert embed(texts) == pytest.approx(np.vstack([embed([text]) for text in texts]), abs=1e-5)
+def test_gradients_of_parts_add_up_to_those_of_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        locate_minilm()
+    except MissingWeightsError:
+        pytest.skip("needs weights")
+    torch.manual_seed(0)
+    net = encoder.Net(torch.nn.Linear(384, 5))
+    rows = net.tokenise(["a word " * n for n in (3, 5, 60, 50, 7, 20)])
+    truth = np.array([0, 1, 2, 3, 4, 0])
+
+    def gradients(part_tokens: int) -> torch.Tensor:
+        monkeypatch.setattr(encoder, "PART_TOKENS", part_tokens)
+        net.zero_grad()
+        net.gradients(rows, truth, False)
+        return torch.cat([weight.grad.flatten() for weight in net.parameters() if weight.grad is not None])
+
+    whole, parts = gradients(10**6), gradients(150)
+    assert whole.abs().max() > 0.01
+    assert (whole - parts).abs().max() < 1e-6

@@ -18,7 +18,8 @@ from tasklift.llm.fake import ScriptedModel
 from tasklift.llm.model import Request
 from tasklift.prediction import Prediction, Usage
 from tasklift.strategies.artifact import Card, write_artifact
-from tasklift.strategies.layered import Layered, LayeredCandidate
+from tasklift.strategies.layered import Layered
+from tasklift.strategies.layered_candidate import LayeredCandidate
 from tasklift.strategies.prompt import Prompt
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Strategy, Traits
 from tasklift.task import Task

@@ -18,6 +18,8 @@ from tasklift.measure.records import ledger
 from tasklift.project import Project
 
 EXAMPLE = "support_triage"
+#: Of 350 test rows, so that two cores end in minutes; `--rows 350` takes all.
+ROWS = 250
 FULL = ("majority", "baseline", "knn", "frozen", "prompt", "fewshot", "layered", "encoder", "human")
 LIGHT = ("majority", "baseline", "knn", "frozen", "layered", "human")
 #: title -> economics file below the task's folder
@@ -82,9 +84,9 @@ def demo(model: str | None, light: bool, rows: int | None, folder: Path | None, 
 def asked(model: str | None, light: bool, rows: int | None) -> Asked:
     """Which candidates the demo compares."""
     if not light:
-        return Asked(FULL, model or "local", rows)
+        return Asked(FULL, model or "local", rows or ROWS)
     names = LIGHT if model is None else (*LIGHT[:-1], "prompt", "fewshot", "human")
-    return Asked(names, model, rows, embedder="static")
+    return Asked(names, model, rows or ROWS, embedder="static")
 
 
 def example_folder() -> Path:

@@ -16,6 +16,7 @@ from tasklift.economics import Economics, UnitPrices
 from tasklift.llm.spending import Meter, spending_under
 from tasklift.measure.cost import token_price
 from tasklift.measure.deciding.decision import decide
+from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.robustness.dimensions import FAMILIES, Cell, Measured, representative
 from tasklift.measure.robustness.dimensions import dimensions as fill
 from tasklift.measure.robustness.flexibility import flexibility
@@ -36,20 +37,35 @@ def dimensions(
     stored = load_evaluation(project.state, identity, economics.reviewer_accuracy if economics else 1.0)
     decision = decide(stored, economics, found.gates).to_json() if economics else None
     place = project.state / "evaluations" / identity
-    known = Measured(stored, decision, economics, consistency=_by_name(place / "consistency.json"))
+    known = collected(place, stored, decision, economics)
     if measure:
         prices = economics.prices if economics else UnitPrices()
         meter = Meter(max_usd, partial(token_price, prices=prices)) if max_usd is not None else None
         with spending_under(meter), caching_in(project.state / "cache"):
             _write(place / "dimensions.json", _measure(project, found, known, prices))
-    kept = _read(place / "dimensions.json")
-    known = dataclasses.replace(known, flexibility=kept.get("flexibility", {}), risk=kept.get("risk", {}))
+        known = collected(place, stored, decision, economics)
     table = fill(known)
     if as_json:
         show.print_json(_json(found.name, identity, known, table))
     else:
         print("\n".join(_lines(known, table)))
     return 0
+
+
+def collected(
+    place: Path, stored: Evaluation, decision: Mapping[str, Any] | None, economics: Economics | None
+) -> Measured:
+    """All that is known of a stored evaluation, with what lies beside it in its folder."""
+    kept = _read(place / "dimensions.json")
+    consistency = _by_name(place / "consistency.json")
+    return Measured(stored, decision, economics, consistency, kept.get("flexibility", {}), kept.get("risk", {}))
+
+
+def as_rows(known: Measured) -> dict[str, Any]:
+    """The table as a page shows it: its columns, and the words of each cell; no columns where no family was tried."""
+    names = {family: one.name for family in FAMILIES if (one := representative(known, family)) is not None}
+    rows = [{"name": name, "cells": [row[f].text for f in names]} for name, row in fill(known).items()]
+    return {"columns": [{"family": family, "name": name} for family, name in names.items()], "rows": rows}
 
 
 def _measure(project: Project, task: TaskFile, known: Measured, prices: UnitPrices) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tasklift.cli import show
+from tasklift.cli.dimensions import as_rows, collected
 from tasklift.dataset import Dataset
 from tasklift.economics import Economics
 from tasklift.errors import ConfigError
@@ -47,7 +48,10 @@ def report(
     commands.append("tasklift " + shlex.join(sys.argv[1:]))
     decision = decide(stored, priced, found.gates) if priced else None
     texts = _texts(project, found, stored) if examples else None
-    shown = page(stored, priced, decision, out, commands, texts)
+    known = collected(
+        project.state / "evaluations" / identity, stored, decision.to_json() if decision else None, priced
+    )
+    shown = page(stored, priced, decision, out, commands, texts, as_rows(known))
     if as_json:
         show.print_json(shown | {"report": str(out)})
         return 0
@@ -64,9 +68,11 @@ def page(
     out: Path,
     commands: Sequence[str],
     texts: Dataset | None = None,
+    dimensions: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write the page of an evaluation and of what was decided on it; returns what it shows."""
     shown = content_of(evaluation, economics, decision, texts, [line for line in commands if line])
+    shown["dimensions"] = dimensions
     embedded = Embedded.of(evaluation, economics, decision) if economics and decision else None
     write(render(shown, embedded), out)
     return shown

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize
-from scipy.special import expit, logit, softmax
+from scipy.special import logit, softmax
 
-from tasklift.stats.confidence import brier, expected_calibration_error
+from tasklift.stats.confidence import Platt, brier, expected_calibration_error
 
 __all__ = ["Platt", "brier", "expected_calibration_error", "fit_platt", "fit_temperature"]
 
@@ -44,19 +42,6 @@ def fit_temperature(logits: Array, truth: NDArray[np.int64]) -> float:
     if slope(hottest) >= 0:
         return 1 / hottest
     return 1 / float(brentq(slope, hottest, coldest, xtol=1e-10, rtol=1e-10))
-
-
-@dataclass(frozen=True, slots=True)
-class Platt:
-    """Confidence -> probability of being right: expit(slope * logit(confidence) + offset)."""
-
-    slope: float
-    offset: float
-
-    def __call__(self, confidence: Array) -> Array:
-        """[n] -> [n], both in 0..1; rising."""
-        clipped = np.clip(confidence, 1e-6, 1 - 1e-6)
-        return np.asarray(expit(self.slope * logit(clipped) + self.offset), dtype=np.float64)
 
 
 def fit_platt(confidence: Array, right: Array) -> Platt:

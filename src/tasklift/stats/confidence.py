@@ -1,9 +1,12 @@
-"""Are confidences true? Figures that need no optimiser, so that scoring loads none."""
+"""Are confidences true? What needs no optimiser, so that scoring and answering load none."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from tasklift.errors import DataError
 
@@ -31,3 +34,16 @@ def brier(confidence: Array, right: Array) -> float:
     if len(confidence) == 0:
         raise DataError("brier: no rows")
     return float(np.mean((confidence - right) ** 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Platt:
+    """Confidence -> probability of being right: expit(slope * logit(confidence) + offset)."""
+
+    slope: float
+    offset: float
+
+    def __call__(self, confidence: Array) -> Array:
+        """[n] -> [n], both in 0..1; rising."""
+        clipped = np.clip(confidence, 1e-6, 1 - 1e-6)
+        return np.asarray(expit(self.slope * logit(clipped) + self.offset), dtype=np.float64)

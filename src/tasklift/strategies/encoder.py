@@ -35,6 +35,8 @@ from tasklift.worker import timed
 
 #: Values of C for the head that training starts from.
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
+#: Tokens, padding included, that one backward pass takes: 32 rows of the longest would take gigabytes.
+PART_TOKENS = 2048
 Report = Callable[[str], None]
 
 
@@ -148,10 +150,8 @@ class Encoder(Recipe):
         for epoch in range(progress.restore(net, optimizer, schedule, order) + 1, epochs + 1):
             net.train()
             for batch in _shuffled_buckets([len(row) for row in rows], self.batch_size, order):
-                with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                    loss = net.loss([rows[i] for i in batch], truth[batch])
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
+                net.gradients([rows[i] for i in batch], truth[batch], half)
                 torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
                 optimizer.step()
                 schedule.step()
@@ -201,9 +201,16 @@ class Net(torch.nn.Module):
         logits: torch.Tensor = self.head(self.pooled(rows))
         return logits
 
-    def loss(self, rows: Sequence[Sequence[int]], truth: NDArray[np.int64]) -> torch.Tensor:
-        """Mean cross-entropy of a batch."""
-        return torch.nn.functional.cross_entropy(self(rows), torch.from_numpy(truth))
+    def gradients(self, rows: Sequence[Sequence[int]], truth: NDArray[np.int64], half: bool) -> None:
+        """Add the gradients of a batch's mean cross-entropy. A batch of long rows is computed in parts, whose
+        gradients add up to the same: memory is bounded by `PART_TOKENS` and not by the longest rows."""
+        lengths = [len(row) for row in rows]
+        whole = len(rows) * max(lengths) <= PART_TOKENS
+        for part in [list(range(len(rows)))] if whole else bucketed(lengths, PART_TOKENS):
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                logits = self([rows[i] for i in part])
+                loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(truth[part]))
+            (loss * (len(part) / len(rows))).backward()  # type: ignore[no-untyped-call]
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """[n] texts -> [n, dimensions], unit length, without gradients, in length-bucketed batches."""

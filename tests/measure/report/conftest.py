@@ -19,7 +19,7 @@ from tasklift.prediction import Prediction, Usage
 from tasklift.stats.calibration import Platt
 from tasklift.stats.learn_then_test import Certificate
 from tasklift.strategies.artifact import Card
-from tasklift.strategies.layered import LayeredCandidate, Rule
+from tasklift.strategies.layered_candidate import LayeredCandidate, Rule
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
 from tasklift.task import Label, Task
 

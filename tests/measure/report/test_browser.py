@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -140,7 +141,7 @@ def test_the_page_computes_what_the_library_computes_on_the_same_draws(
         assert chart == crossings(shown.embedded, setting), setting
         best = shown.embedded.results(setting).best
         assert best is not None
-        assert f" {best} is the cheapest" in shown.page.locator("#moved").inner_text()
+        assert f"At these assumptions {best} " in shown.page.locator("#moved").inner_text()
         choices.add(best)
     assert len(choices) > 2, "the settings must change the choice for this test to say something"
     assert shown.complaints == []
@@ -165,6 +166,44 @@ def test_amounts_that_are_given_as_zero_can_be_moved_up_from_there(
     for setting in (Setting(), Setting(error_usd=2.5), Setting(changes_per_year=12, error_usd=0.5)):
         move(shown.page, setting)
         assert cells(shown.page) == expected(shown.embedded, setting), setting
+
+
+def test_leaving_items_alone_is_an_option_that_nobody_looks_over(
+    opened: Opener, evaluation: Evaluation, making: SimpleNamespace
+) -> None:
+    shown = opened(evaluation, making.economics(item_value_usd={"p10": 0.1, "p50": 0.2, "p90": 0.4}))
+    assert "nothing" in shown.embedded.allowed
+    choices = set()
+    for setting in (
+        Setting(),
+        Setting(review_share=0.5),
+        Setting(items_per_month=700),
+        Setting(error_usd=9, horizon_months=3),
+    ):
+        move(shown.page, setting)
+        assert cells(shown.page) == expected(shown.embedded, setting), setting
+        choices.add(shown.embedded.results(setting).best)
+    before, after = (shown.embedded.results(Setting(review_share=share)) for share in (None, 1.0))
+    assert before.expected_usd["nothing"] == after.expected_usd["nothing"]
+    assert len(choices) > 1
+    assert shown.complaints == []
+
+
+def test_the_page_leads_with_what_the_decision_leads_with_where_costs_are_equal(
+    opened: Opener, evaluation: Evaluation, making: SimpleNamespace
+) -> None:
+    twin = dataclasses.replace(evaluation.result("encoder"), name="twin")
+    twins = dataclasses.replace(evaluation, results=(*evaluation.results, twin))
+    options = {name: {"setup_usd": usd, "cost_per_change_usd": 1} for name, usd in (("encoder", 2), ("twin", 1))}
+    shown = opened(twins, making.economics(options=options))
+    leading = shown.embedded.leading
+    assert leading in ("encoder", "twin")
+    for setting in (Setting(), Setting(error_usd=0.4), Setting(items_per_month=90_000)):
+        move(shown.page, setting)
+        found = shown.embedded.results(setting)
+        assert found.best == leading
+        said = words.moved(found.best, found.cheapest, found.expected_usd[leading], found.p_best[leading])
+        assert shown.page.locator("#moved").inner_text() == said
 
 
 def test_sliders_work_with_the_keyboard_and_reset_brings_the_given_values_back(

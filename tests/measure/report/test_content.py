@@ -116,7 +116,7 @@ def test_the_verdict_says_what_to_measure_first() -> None:
     decision = {
         "verdict": "measure_first",
         "choice": "measure_first",
-        "leading": "prompt",
+        "candidate": None,
         "options": {
             "prompt": option | {"expected_usd_per_year": 1000.0},
             "tuned": option | {"family": "finetune", "expected_usd_per_year": 1100.0, "p_best": 0.42},
@@ -127,13 +127,13 @@ def test_the_verdict_says_what_to_measure_first() -> None:
             "price_usd": 88,
             "worth_usd": 5e4,
             "kind": "label",
-            "chance": None,
         },
     }
     headline, sentence = words.verdict(decision)
     assert headline == "Measure first."
     assert "only 58% of the simulated years (tuned: 42%)" in sentence
-    assert "350 of them cost $88, which should save $50,000 over the horizon." in sentence
+    wanted = "So label 350 more test rows first: it costs $88, and is expected to save $50,000 over the horizon."
+    assert wanted in sentence
 
 
 def test_a_cheaper_baseline_is_part_of_the_verdict() -> None:
@@ -145,7 +145,7 @@ def test_a_cheaper_baseline_is_part_of_the_verdict() -> None:
     decision = {
         "verdict": "choose",
         "choice": "prompt",
-        "leading": "prompt",
+        "candidate": "prompt",
         "options": options,
         "next_measurement": None,
     }
@@ -156,9 +156,18 @@ def test_a_cheaper_baseline_is_part_of_the_verdict() -> None:
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(0, "$0.00"), (0.9, "$0.90"), (12, "$12"), (1234567.4, "$1,234,567"), (-20, "-$20"), (0.00012, "$0.00012")],
+    [
+        (0, "$0.00"),
+        (0.9, "$0.90"),
+        (12, "$12"),
+        (1234567.4, "$1,234,567"),
+        (-20, "-$20"),
+        (0.00012, "$0.00012"),
+        (5e-12, "under $0.000001"),
+        (None, "not known"),
+    ],
 )
-def test_dollars_are_written_as_they_are_read(value: float, said: str) -> None:
+def test_dollars_are_written_as_they_are_read(value: float | None, said: str) -> None:
     assert words.usd(value) == said
 
 
@@ -170,26 +179,13 @@ def test_a_chance_is_certain_only_where_every_draw_agrees(share: float, said: st
 
 
 def test_flips_say_which_way_an_assumption_has_to_move() -> None:
-    found = {
-        "items_per_month": 500.0,
-        "error_usd": 2.0,
-        "review_usd": None,
-        "changes_per_year": 5.004,
-        "horizon_months": 12.04,
-    }
-    base = {
-        "items_per_month": 1000.0,
-        "error_usd": 1.0,
-        "review_usd": 1.0,
-        "changes_per_year": 5.0,
-        "horizon_months": 12,
-    }
-    lines = words.flips({"flips": found}, base)
+    decision = {"flips": {"items_per_month": 500.0, "error_usd": 2.0, "review_usd": None}}
+    lines = words.flips(decision, {"items_per_month": 1000.0, "error_usd": 1.0, "review_usd": 1.0})
     assert lines[0] == "volume falls to 500 items a month (assumed: 1,000)"
     assert lines[1] == "the cost of an error rises to $2.00 (assumed: $1.00)"
     assert "no value" in lines[2]
-    assert lines[3] == "the rate of change moves by less than 0.1% (assumed: 5)"
-    assert lines[4] == "the horizon rises by 0.3% (assumed: 12)"
+    tie = words.flips({"flips": {"error_usd": 20.0}}, {"error_usd": 20.0})
+    assert tie == ["the cost of an error: moving by less than 1% is enough (assumed: $20)"]
 
 
 def test_overlapping_texts_are_counted_and_left_out_of_a_second_figure(
@@ -208,17 +204,6 @@ def test_a_candidate_that_says_one_thing_to_everything_has_no_confusions(making:
     assert content_of(evaluation, None, None)["confusions"] == []
 
 
-def test_an_option_without_a_price_is_shown_and_never_ranked() -> None:
-    option = {"p_best": 1.0, "gates": {}, "coverage": 1.0, "accuracy": None}
-    options = {
-        "hosted": option | {"family": "prompt", "expected_usd_per_year": None},
-        "human": option | {"family": "human", "expected_usd_per_year": 99.0},
-    }
-    decision = {"verdict": "choose", "choice": "human", "leading": "human", "options": options}
-    assert words.passing(decision) == ["human"]
-    assert "human costs the least: an expected $99 a year." in words.verdict(decision)[1]
-
-
 def test_the_economics_in_the_page_can_be_kept_as_a_file(evaluation: Evaluation, making: SimpleNamespace) -> None:
     by_label = {
         "error_usd_by_label": {"red": 4, 'bl"ue ü': {"p10": 1, "p50": 2, "p90": 3}},
@@ -235,8 +220,84 @@ def test_a_choice_that_is_not_the_cheapest_is_not_called_so() -> None:
         "prompt": option | {"family": "prompt", "expected_usd_per_year": 100.0},
         "human": option | {"family": "human", "expected_usd_per_year": 99.0},
     }
-    decision = {"verdict": "choose", "choice": "prompt", "leading": "prompt", "options": options}
+    decision = {"verdict": "choose", "choice": "prompt", "candidate": "prompt", "options": options}
     assert (
         "prompt is the choice: an expected $100 a year, $1.00 more than the next best (human)"
         in words.verdict(decision)[1]
+    )
+
+
+def test_pairs_say_from_which_volume_and_after_how_many_months(evaluation: Evaluation, making: SimpleNamespace) -> None:
+    shown = of(evaluation, making)
+    decision = shown["decision"]
+    pairs = {pair["against"]: pair for pair in shown["verdict"]["pairs"]}
+    assert set(pairs) == set(words.passing(decision)) - {decision["leading"]}
+    for pair, found in decision["break_even"].items():
+        first, second = pair.split(" vs ")
+        other = second if first == decision["leading"] else first
+        assert pairs[other]["cheaper"] == f"{first} {words.break_even(found)}"
+    for pair, found in decision["payback"].items():
+        first, second = pair.split(" vs ")
+        other = second if first == decision["leading"] else first
+        assert pairs[other]["payback"] == f"{first}: {words.payback(found)}"
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ("never", "never"),
+        ({"months": 0.0, "low": 0.0, "high": 2.0}, "at once"),
+        ({"months": 3.1, "low": 0.3, "high": None}, "after 3.1 months (90%: 0.3 to no upper bound)"),
+    ],
+)
+def test_payback_is_said_in_months(found: Any, said: str) -> None:
+    assert words.payback(found) == said
+
+
+def test_hinges_are_those_of_options_that_may_lead(evaluation: Evaluation, making: SimpleNamespace) -> None:
+    shown = of(evaluation, making)
+    decision, hinges = shown["decision"], shown["hinges"]
+    tornado = {row["parameter"]: row for row in decision["tornado"]}
+    assert hinges["leading"] == decision["leading"]
+    assert hinges["rows"], "the economics are uncertain"
+    assert not [row for row in hinges["rows"] if row["parameter"].startswith("svm.")]
+    for row in hinges["rows"]:
+        found = tornado[row["parameter"]]
+        assert [end["ahead_usd"] for end in row["ends"]] == [found["ahead_at_p10_usd"], found["ahead_at_p90_usd"]]
+        assert [end["leads"] for end in row["ends"]] == [found["leads_at_p10"], found["leads_at_p90"]]
+    wide = [abs(row["ends"][0]["ahead_usd"] - row["ends"][1]["ahead_usd"]) for row in hinges["rows"]]
+    assert wide == sorted(wide, reverse=True)
+    worth = [row["usd"] for row in hinges["knowing"]]
+    assert worth == sorted(worth, reverse=True)
+    assert all(decision["evppi"][row["name"]] == row["usd"] for row in hinges["knowing"])
+
+
+def test_what_to_measure_next_stands_with_its_price(evaluation: Evaluation, making: SimpleNamespace) -> None:
+    for money in ({}, {"options": {}, "error_usd": 3}):
+        shown = of(evaluation, making, **money)
+        more = shown["decision"]["next_measurement"]
+        said = shown["hinges"]["next"]
+        assert (words.about_usd(more["price_usd"]) in said) if more else said == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("items_per_month", "volume"),
+        ("encoder.setup_usd", "set-up cost of encoder"),
+        ("gpt-4.1.error_rate", "error rate of gpt-4.1"),
+        ("prices.label_usd", "price of label"),
+        ("error rates", "all error rates together"),
+    ],
+)
+def test_parameters_are_called_what_people_call_them(name: str, said: str) -> None:
+    assert words.parameter(name) == said
+
+
+def test_leaving_the_items_alone_is_a_verdict_of_its_own(evaluation: Evaluation, making: SimpleNamespace) -> None:
+    shown = of(evaluation, making, item_value_usd=0.001)
+    assert shown["decision"]["candidate"] == "nothing"
+    assert shown["verdict"]["headline"] == "Do nothing."
+    assert shown["verdict"]["sentence"].startswith(
+        "Leaving the items alone costs the least: their value, an expected $"
     )

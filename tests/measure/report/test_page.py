@@ -16,7 +16,6 @@ import pytest
 from tasklift.errors import DataError
 from tasklift.measure.deciding.decision import decide
 from tasklift.measure.evaluation import Evaluation
-from tasklift.measure.metrics import score
 from tasklift.measure.report import words
 from tasklift.measure.report.content import content_of
 from tasklift.measure.report.model import Embedded
@@ -85,6 +84,8 @@ def test_the_table_of_options_says_what_the_decision_says(
     for option in decision["options"].values():
         assert words.usd(option["expected_usd_per_year"]) in text
         assert f"{words.usd(option['p5_usd'])} to {words.usd(option['p95_usd'])}" in text
+        for saved in option["net_benefit"].values():
+            assert f"{words.usd(saved['p5'])} to {words.usd(saved['p95'])}" in text
     for found in decision["break_even"].values():
         assert words.break_even(found) in text
     for reason in decision["reasons"]:
@@ -92,7 +93,16 @@ def test_the_table_of_options_says_what_the_decision_says(
 
 
 def test_sections_stand_in_order_with_the_verdict_first(page: str) -> None:
-    marks = ["<h1>", 'id="options"', 'id="volume"', 'id="accuracy"', 'id="calibration"', 'id="risk"', 'id="confusions"']
+    marks = [
+        "<h1>",
+        'id="options"',
+        'id="volume"',
+        'id="hinges"',
+        'id="accuracy"',
+        'id="calibration"',
+        'id="risk"',
+        'id="confusions"',
+    ]
     places = [page.index(mark) for mark in [*marks, 'id="slices"', 'id="failures"', 'id="measured"']]
     assert places == sorted(places)
 
@@ -128,31 +138,6 @@ def test_without_a_decision_the_evidence_is_shown_and_no_script(evaluation: Eval
     assert 'id="options"' not in page
 
 
-def test_doing_nothing_and_a_price_that_nobody_knows_have_their_place(
-    evaluation: Evaluation, making: SimpleNamespace
-) -> None:
-    asked = evaluation.result("prompt")
-    answers = [
-        dataclasses.replace(p, usage=dataclasses.replace(p.usage, calls=1, input_tokens=9)) for p in asked.predictions
-    ]
-    hosted = dataclasses.replace(
-        asked,
-        traits={**asked.traits, "remote": True},
-        card=dataclasses.replace(asked.card, parameters={"model": "https://host.example/v1#unheard-of"}),
-        predictions=tuple(answers),
-        scores=score(answers, evaluation.rows.outputs, (), 0.97),
-    )
-    results = tuple(hosted if result is asked else result for result in evaluation.results)
-    page = page_of(dataclasses.replace(evaluation, results=results), making, item_value_usd=2)
-    assert "not known" in page
-    assert "doing nothing" in page or ">nothing<" in page
-    embedded = re.search(r'<script type="application/json" id="model">(.*?)</script>', page, re.DOTALL)
-    assert embedded is not None
-    names = [option["name"] for option in json.loads(embedded[1])["options"]]
-    assert "prompt" not in names
-    assert "nothing" in names
-
-
 def test_where_nothing_passes_the_page_says_so(evaluation: Evaluation, making: SimpleNamespace) -> None:
     page = page_of(evaluation, making, gates={"min_metric": 0.999})
     assert "No option passes the gates." in page
@@ -165,3 +150,54 @@ def test_a_page_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(DataError, match="name another --out"):
         write("<p></p>", tmp_path / "file" / "report.html")
+
+
+def test_cautions_stand_beside_the_verdict(evaluation: Evaluation, making: SimpleNamespace) -> None:
+    money = making.economics()
+    decision = decide(evaluation, money, evaluation.task.gates)
+    embedded = Embedded.of(evaluation, money, decision)
+    assert 'class="cautions"' not in render(content_of(evaluation, money, decision), embedded)
+    noted = dataclasses.replace(decision, cautions=("<one>", "two", "three"))
+    page = render(content_of(evaluation, money, noted), embedded)
+    assert page.index("&lt;one&gt;") < page.index('class="question"') < page.index('id="options"')
+    assert "1 more" in page
+
+
+def test_an_option_without_a_price_is_shown_without_a_cost_and_not_drawn(
+    evaluation: Evaluation, making: SimpleNamespace
+) -> None:
+    prompt = evaluation.result("prompt")
+    card = dataclasses.replace(prompt.card, parameters={"model": "vendor/unpriced"})
+    usage = dataclasses.replace(prompt.scores.usage, input_tokens=90_000, output_tokens=900, calls=120)
+    hosted = dataclasses.replace(
+        prompt,
+        card=card,
+        traits={**prompt.traits, "remote": True},
+        scores=dataclasses.replace(prompt.scores, usage=usage),
+        predictions=tuple(
+            dataclasses.replace(p, usage=dataclasses.replace(p.usage, input_tokens=750, output_tokens=8, calls=1))
+            for p in prompt.predictions
+        ),
+    )
+    results = tuple(hosted if r.name == "prompt" else r for r in evaluation.results)
+    changed = dataclasses.replace(evaluation, results=results)
+    money = making.economics()
+    decision = decide(changed, money)
+    assert decision.to_json()["options"]["prompt"]["expected_usd_per_year"] is None
+    embedded = Embedded.of(changed, money, decision)
+    assert "prompt" not in embedded.options
+    page = render(content_of(changed, money, decision), embedded)
+    assert "not known" in page
+    assert "no price is known for vendor/unpriced" in html.unescape(page)
+
+
+def test_a_page_of_nine_options_stays_small(making: SimpleNamespace) -> None:
+    task = making.task()
+    rows = making.rows(task)
+    made = making.evaluation(task, rows)
+    again = [
+        dataclasses.replace(r, name=f"{r.name}2") for r in made.results if r.name not in ("human", "svm", "layered")
+    ]
+    evaluation = dataclasses.replace(made, results=(*made.results, *again))
+    assert len(evaluation.results) == 9
+    assert len(page_of(evaluation, making, options={}).encode()) < 1_500_000

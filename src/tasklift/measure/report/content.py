@@ -16,7 +16,7 @@ from tasklift.measure.cost import item_cost, setup_cost
 from tasklift.measure.deciding.record import Decision
 from tasklift.measure.evaluation import CandidateResult, Evaluation, machine
 from tasklift.measure.metrics import right_of
-from tasklift.measure.report import layers, words
+from tasklift.measure.report import hinges, layers, words
 from tasklift.measure.slices import slices_of
 from tasklift.stats.intervals import Interval, wilson
 
@@ -59,6 +59,7 @@ def content_of(
         "failures": [_failures(result, evaluation, texts) for result in evaluation.results],
         "measured": _measured(evaluation, decided, texts, commands),
         "economics": _given(economics),
+        "hinges": hinges.hinges_of(decided) if decided else None,
         "assumptions": _assumptions(decided),
         "examples": texts is not None,
     }
@@ -72,23 +73,19 @@ def _verdict(decided: Mapping[str, Any] | None, economics: Economics | None) -> 
             "reasons": [],
             "failing": {},
             "flips": [],
-            "break_even": {},
-            "payback": {},
-            "cautions": [],
+            "pairs": [],
             "prompt_needs": "",
         }
     headline, sentence = words.verdict(decided)
-    numbers = {key: getattr(economics, key, None) for key in decided["flips"]}
-    base = {key: getattr(value, "p50", value) for key, value in numbers.items() if value is not None}
+    given = {key: getattr(economics, key) for key in decided["flips"]}
+    base = {key: getattr(value, "p50", value) for key, value in given.items()}
     return {
         "headline": headline,
         "sentence": sentence,
         "reasons": decided["reasons"],
         "failing": {name: why for name, option in decided["options"].items() if (why := words.failed_gates(option))},
         "flips": words.flips(decided, base),
-        "break_even": {pair: words.break_even(found) for pair, found in decided["break_even"].items()},
-        "payback": {pair: words.payback(found) for pair, found in decided["payback"].items()},
-        "cautions": decided["cautions"],
+        "pairs": hinges.pairs_of(decided),
         "prompt_needs": words.needs(decided["prompt_needs"]),
     }
 
@@ -307,11 +304,11 @@ def hash_of(rows: Dataset) -> str:
 
 
 def _assumptions(decided: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """What the decision rests on beside the answers: value and source of each number; some are about one option."""
+    """What the decision rests on beside the answers: value and source of each number."""
     if decided is None:
         return []
     return [
-        {"detail": "", "name": name, "option": "." in name and not name.startswith("prices."), **found}
+        {"detail": "", "name": name, "of_option": "." in name and not name.startswith("prices."), **found}
         for name, found in decided["assumptions"].items()
     ]
 

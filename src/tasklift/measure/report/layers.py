@@ -10,7 +10,7 @@ import numpy as np
 
 from tasklift.measure.evaluation import CandidateResult
 from tasklift.stats.intervals import Interval, wilson
-from tasklift.strategies.layered import Rule, sure_of
+from tasklift.strategies.layered_candidate import Rule, sure_of
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from tasklift.economics import Economics
 from tasklift.measure.deciding.break_even import BreakEven, break_even_of
-from tasklift.measure.deciding.options import world_of
+from tasklift.measure.deciding.decision import DRAWS, TIE
+from tasklift.measure.deciding.options import NOTHING, world_of
 from tasklift.measure.deciding.quantities import Draws
 from tasklift.measure.deciding.record import Decision
 from tasklift.measure.deciding.yearly import OptionDraws, Parts, Shared, yearly
@@ -64,7 +65,8 @@ class Results:
         p5_usd: option -> 5th percentile.
         p95_usd: option -> 95th percentile.
         p_best: option -> probability of being the cheapest, of those that a decision chooses from.
-        best: the cheapest of these on average; None: there are none.
+        cheapest: the cheapest of these on average; None: there are none.
+        best: the same, or the option that the decision leads with where that one costs as much to half a percent.
         break_even: (cheaper from some volume on, the other) -> that volume; one of each pair is `best`.
     """
 
@@ -72,6 +74,7 @@ class Results:
     p5_usd: Mapping[str, float]
     p95_usd: Mapping[str, float]
     p_best: Mapping[str, float]
+    cheapest: str | None
     best: str | None
     break_even: Mapping[tuple[str, str], BreakEven]
 
@@ -86,6 +89,7 @@ class Embedded:
         families: name -> family.
         allowed: the options that a decision chooses from.
         base: parameter -> median that the economics give.
+        leading: the option that the decision leads with; None: it has none.
     """
 
     shared: Shared
@@ -93,19 +97,25 @@ class Embedded:
     families: Mapping[str, str]
     allowed: tuple[str, ...]
     base: Mapping[str, float]
+    leading: str | None
 
     @classmethod
     def of(cls, evaluation: Evaluation, economics: Economics, decision: Decision, seed: int = 0) -> Embedded:
-        """A world as the decision's own, with fewer draws and in float32. Options without a price are left out."""
-        world = world_of(Evidence.from_evaluation(evaluation), economics, EMBEDDED_DRAWS, seed)
-        options = {name: option for name, option in world.options.items() if not option.missing_price}
+        """A part of the draws that the decision rests on, in float32."""
+        world = world_of(Evidence.from_evaluation(evaluation), economics, DRAWS, seed)
+        # An option whose price nobody knows has no cost to show, and would be drawn as free.
+        known = {name: option for name, option in world.options.items() if not option.missing_price}
+        families = {name: option.family for name, option in known.items()}
+        passed = [name for name, verdict in decision.options.items() if verdict.passes]
         base = {name: getattr(economics, name).p50 for name in ("items_per_month", "error_usd", "changes_per_year")}
+        part = _nearest_part([world.totals[name] for name in known])
         return cls(
-            _small(world.shared, SHARED),
-            {name: _small(option.draws, PARTS) for name, option in options.items()},
-            {name: option.family for name, option in options.items()},
-            tuple(name for name, option in options.items() if option.choosable and decision.options[name].passes),
+            _small(world.shared, SHARED, part),
+            {name: _small(option.draws, PARTS, part) for name, option in known.items()},
+            families,
+            tuple(name for name in passed if families.get(name, "baseline") != "baseline"),
             base | {"horizon_months": economics.horizon_months},
+            decision.leading,
         )
 
     def at(self, setting: Setting) -> tuple[Shared, dict[str, Parts]]:
@@ -121,7 +131,8 @@ class Embedded:
         options = dict(self.options)
         if setting.review_share is not None:
             share = np.full(len(shared.items_per_year), setting.review_share)
-            options = {name: replace(found, review_share=share) for name, found in options.items()}
+            answering = [name for name in options if self.families[name] != NOTHING]
+            options |= {name: replace(options[name], review_share=share) for name in answering}
         return shared, {name: yearly(found, shared) for name, found in options.items()}
 
     def results(self, setting: Setting) -> Results:
@@ -130,9 +141,11 @@ class Embedded:
         totals = {name: found.total(shared.items_per_year) for name, found in parts.items()}
         expected = {name: float(total.mean()) for name, total in totals.items()}
         allowed = self.allowed
-        best = min(allowed, key=lambda name: expected[name], default=None)
+        cheapest = best = min(allowed, key=lambda name: expected[name], default=None)
         p_best, pairs = {}, []
-        if best is not None:
+        if cheapest is not None and best is not None:
+            if self.leading in allowed and expected[self.leading] <= expected[cheapest] * (1 + TIE):
+                best = self.leading
             winner = np.argmin(np.stack([totals[name] for name in allowed]), axis=0)
             p_best = {name: float(np.mean(winner == i)) for i, name in enumerate(allowed)}
             unit = {name: parts[name].unit.mean() for name in allowed}
@@ -142,6 +155,7 @@ class Embedded:
             {name: float(np.quantile(total, 0.05)) for name, total in totals.items()},
             {name: float(np.quantile(total, 0.95)) for name, total in totals.items()},
             p_best,
+            cheapest,
             best,
             {pair: break_even_of(parts[pair[0]], parts[pair[1]]) for pair in pairs},
         )
@@ -154,6 +168,8 @@ class Embedded:
             "reviewer_accuracy": self.shared.reviewer_accuracy,
             "base": dict(self.base),
             "allowed": list(self.allowed),
+            "leading": self.leading,
+            "tie": TIE,
             "options": [
                 {
                     "name": name,
@@ -173,14 +189,20 @@ def _moved(draws: Draws, base: float, value: float | None, per: float = 1.0) -> 
     return draws * (value / base) if base > 0 else np.full(len(draws), value * per)
 
 
-def _small(found: Any, names: tuple[str, ...]) -> Any:
-    """The same with small draws."""
-    return replace(found, **{name: _single(getattr(found, name)) for name in names})
+def _nearest_part(totals: Sequence[Draws]) -> slice:
+    """Of the parts that the draws can be cut into, the one whose mean yearly costs are nearest to those of all."""
+    parts = [slice(at, at + EMBEDDED_DRAWS) for at in range(0, DRAWS, EMBEDDED_DRAWS)]
+    whole = np.array([total.mean() for total in totals])
+
+    def distance(part: slice) -> float:
+        return float(np.abs(np.array([total[part].mean() for total in totals]) / np.maximum(whole, 1e-9) - 1).max())
+
+    return min(parts, key=distance)
 
 
-def _single(draws: Draws) -> Draws:
-    """Rounded to float32 and widened again: the numbers that the page has."""
-    return draws.astype(np.float32).astype(np.float64)
+def _small(found: Any, names: tuple[str, ...], part: slice) -> Any:
+    """The same with a part of the draws, rounded to float32 and widened again: the numbers that the page has."""
+    return replace(found, **{name: getattr(found, name)[part].astype(np.float32).astype(np.float64) for name in names})
 
 
 def _packed(draws: Draws) -> float | str:

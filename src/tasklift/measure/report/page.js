@@ -28,6 +28,7 @@
   const grouped = (x) => String(half_even(x)).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
   const usd = (x) => {
     const sign = x < 0 ? "-$" : "$", size = Math.abs(x);
+    if (size > 0 && size < 1e-6) return "under $0.000001";
     if (size > 0 && size < 0.01) return sign + Number(size.toPrecision(2)).toFixed(6).replace(/0+$/, "");
     return sign + (size < 10 ? size.toFixed(2) : grouped(size));
   };
@@ -74,7 +75,7 @@
   const partsOf = (o, world, share) => {
     const fixed = new Float64Array(n), unit = new Float64Array(n);
     for (let i = 0; i < n; i++) {
-      const reviewed = share === null ? o.review_share[i] : share;
+      const reviewed = share === null || o.family === "nothing" ? o.review_share[i] : share;
       const people = o.deferred[i] + (1 - o.deferred[i]) * reviewed;
       const error = o.wrong[i] * (1 - reviewed * model.reviewer_accuracy) + o.given_away[i] * o.missed[i];
       fixed[i] = o.setup_usd[i] / world.years + o.upkeep_usd_per_year[i] + world.changes[i] * o.change_usd[i]
@@ -103,7 +104,8 @@
     if (middle === Infinity) return "at no volume";
     if (half_even(middle) === 0) return "at any volume";
     const end = high === Infinity ? "no upper bound" : grouped(high);
-    return `from ${grouped(middle)} items a month (90%: ${grouped(low)} to ${end})`;
+    const items = half_even(middle) === 1 ? "item" : "items";
+    return `from ${grouped(middle)} ${items} a month (90%: ${grouped(low)} to ${end})`;
   };
   const compute = (s) => {
     const world = worldAt(s), rows = new Map(), totals = new Map();
@@ -120,7 +122,9 @@
       if (best !== null) rows.get(best).wins += 1;
     }
     const ranked = [...model.allowed].sort((a, b) => rows.get(a).expected - rows.get(b).expected);
-    return { rows, ranked, best: ranked[0] ?? null };
+    const cheapest = ranked[0] ?? null, lead = model.leading;
+    const tied = model.allowed.includes(lead) && rows.get(lead).expected <= rows.get(cheapest).expected * (1 + model.tie);
+    return { rows, ranked, cheapest, best: tied ? lead : cheapest };
   };
 
   // Lines, and which is the cheapest where
@@ -240,8 +244,10 @@
     const row = found.rows.get(found.best), p = row.wins / n;
     const changed = found.best === given ? "" : ` The choice moves from ${given} to ${found.best}.`;
     const close = p < 0.9 ? " A close call." : "";
-    return `At these assumptions ${found.best} is the cheapest on average, with ${usd(row.expected)} a year, ` +
-      `and in ${chance(p)} of the simulated years.${changed}${close}`;
+    const how = found.best === found.cheapest ? "is the cheapest on average"
+      : `costs as much as the cheapest (${found.cheapest}), to half a percent`;
+    return `At these assumptions ${found.best} ${how}, with ${usd(row.expected)} a year, ` +
+      `and ${found.best === found.cheapest ? "in" : "is the cheapest in"} ${chance(p)} of the simulated years.${changed}${close}`;
   };
   // The one whose items cost less comes first: that is the one which wins from some volume on.
   const pair = (found, other) => {

@@ -16,6 +16,7 @@ from tasklift.errors import DataError
 from tasklift.measure.report import curves, plots, words
 from tasklift.measure.report.model import Embedded, Results, Setting
 from tasklift.measure.report.plots import NARROW, WIDE, Mark, Whisker
+from tasklift.measure.report.tornado import tornado
 
 #: Only what stands in the file may run, known by its hash; nothing is loaded from anywhere.
 _POLICY = (
@@ -57,6 +58,7 @@ def render(content: Mapping[str, Any], embedded: Embedded | None = None) -> str:
         words=words,
         charts=_charts(content, embedded),
         options=_options(content),
+        benefits=_benefits(content),
         failures={found["name"]: found for found in content["failures"]},
         choices={c["name"]: words.choices(c["notes"]) for c in content["candidates"]},
         risk_rows=[_risk_rows(found) for found in content["risk"]],
@@ -141,8 +143,8 @@ def _moved(start: Results | None) -> str:
     if start is None:
         return ""
     if start.best is None:
-        return words.moved(None, 0.0, 0.0)
-    return words.moved(start.best, start.expected_usd[start.best], start.p_best[start.best])
+        return words.moved(None, None, 0.0, 0.0)
+    return words.moved(start.best, start.cheapest, start.expected_usd[start.best], start.p_best[start.best])
 
 
 def _pairs(start: Results | None) -> dict[str, str]:
@@ -175,8 +177,7 @@ def _options(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     if decision is None:
         return []
     able = words.passing(decision)
-    rest = [name for name in decision["options"] if name not in able]
-    rest.sort(key=lambda name: decision["options"][name]["expected_usd_per_year"] or float("inf"))
+    rest = sorted(set(decision["options"]) - set(able), key=lambda n: (words.cost_of(decision["options"][n]), n))
     return [
         {
             "name": name,
@@ -188,6 +189,12 @@ def _options(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _benefits(content: Mapping[str, Any]) -> list[str]:
+    """What net benefits are told against: people, and doing nothing where an item has a value."""
+    options = content["decision"]["options"].values() if content["decision"] else []
+    return list(dict.fromkeys(against for option in options for against in option["net_benefit"]))
+
+
 def _charts(content: Mapping[str, Any], embedded: Embedded | None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "accuracy": _both(plots.intervals, *_accuracy(content), marks=_marks(content)),
@@ -197,7 +204,12 @@ def _charts(content: Mapping[str, Any], embedded: Embedded | None) -> dict[str, 
         "slices": [_slices(content, one) for one in content["slices"]],
         "cost": "",
         "yearly": "",
+        "tornado": "",
     }
+    hinges = content["hinges"]
+    if hinges and hinges["rows"]:
+        leading = hinges["leading"]
+        found["tornado"] = _both(tornado, hinges["rows"], leading, content["decision"]["options"][leading]["family"])
     if embedded is not None:
         banded = words.passing(content["decision"])[:2]
         lines, strip = curves.drawn(embedded, Setting(), banded)

@@ -13,16 +13,16 @@ FAMILIES = {
     "layered": "layering",
     "human": "people",
     "baseline": "baseline",
-    "nothing": "doing nothing",
+    "nothing": "leaving them alone",
 }
 HEADLINES = {
     "prompt": "Prompt a model.",
     "finetune": "Fine-tune a model.",
     "layered": "Layer both.",
     "human": "Leave it to people.",
-    "nothing": "Leave it undone.",
     "measure_first": "Measure first.",
     "none": "No option passes the gates.",
+    "nothing": "Do nothing.",
 }
 #: parameter -> what it is called, and its unit
 PARAMETERS = {
@@ -31,6 +31,21 @@ PARAMETERS = {
     "review_usd": ("the cost of a review", "USD"),
     "changes_per_year": ("the rate of change", "rule changes a year"),
     "horizon_months": ("the horizon", "months"),
+}
+#: A flip nearer than this share is told as a tie, since figures are rounded.
+SLIGHT = 0.01
+#: parameter of an option -> what it is called, before "of" and the name
+OF_OPTIONS = {
+    "error_rate": "error rate",
+    "setup_usd": "set-up cost",
+    "item_usd": "cost of an item",
+    "review_share": "share looked over",
+    "cost_per_change_usd": "cost of a change",
+    "upkeep_usd_per_year": "upkeep",
+    "capacity_usd_per_year": "standing capacity",
+    "migration_usd": "cost of moving away",
+    "item_value_usd": "the value of an item",
+    "error rates": "all error rates together",
 }
 SETUP = {
     "labels": "labels",
@@ -58,10 +73,14 @@ def signed(value: float) -> str:
     return f"{100 * value:+.1f}".replace("-", "−")
 
 
-def usd(value: float) -> str:
-    """Whole dollars; small amounts with their cents."""
+def usd(value: float | None) -> str:
+    """Whole dollars; small amounts with their cents; None where a price is not known."""
+    if value is None:
+        return "not known"
     sign = "-" if value < 0 else ""
     size = abs(value)
+    if 0 < size < 1e-6:
+        return "under $0.000001"
     if size and size < 0.01:
         return f"{sign}${significant(size, 2):.6f}".rstrip("0")
     return f"{sign}${size:,.2f}" if size < 10 else f"{sign}${size:,.0f}"
@@ -92,13 +111,15 @@ def amount(value: float) -> str:
 
 def verdict(decision: Mapping[str, Any]) -> tuple[str, str]:
     """Headline and a few sentences, from the pinned form of a decision."""
-    headline = HEADLINES.get(decision["choice"], f"{decision['choice'].replace('_', ' ').capitalize()}.")
+    choice = "nothing" if decision["candidate"] == "nothing" else decision["choice"]
+    headline = HEADLINES.get(choice, f"{choice.replace('_', ' ').capitalize()}.")
     ranked = passing(decision)
     if not ranked:
         text = "Every option fails at least one of the limits that were set, so none can be recommended."
-        return headline, f"{text} {_next(decision['next_measurement'])}".strip()
+        return headline, f"{text} {measure_next(decision['next_measurement'])}".strip()
     options = decision["options"]
-    best = decision["leading"] if decision["leading"] in ranked else ranked[0]
+    leading = decision["candidate"] or decision.get("leading")
+    best = leading if leading in ranked else ranked[0]
     rest = [name for name in ranked if name != best]
     mine = options[best]
     limited = any(failed_gates(o) for o in options.values() if o["family"] != "baseline")
@@ -107,13 +128,15 @@ def verdict(decision: Mapping[str, Any]) -> tuple[str, str]:
     if decision["verdict"] == "measure_first":
         rivals = f" ({rest[0]}: {chance(options[rest[0]]['p_best'])})" if rest else ""
         text = f"Among {among}, {best} looks cheapest with an expected {cost} a year, but it is so in only {often} "
-        return headline, f"{text}of the simulated years{rivals}. {_next(decision['next_measurement'])}".strip()
+        return headline, f"{text}of the simulated years{rivals}. {measure_next(decision['next_measurement'])}".strip()
     lead = "."
     if rest:
         gap = options[rest[0]]["expected_usd_per_year"] - mine["expected_usd_per_year"]
         than = f"{about_usd(abs(gap))} {'less' if gap >= 0 else 'more'} than the next best ({rest[0]})"
         lead = f", {than}. It is the cheapest in {often} of the simulated years."
     least = "costs the least" if best == ranked[0] else "is the choice"
+    if choice == "nothing":
+        return headline, f"Leaving the items alone {least}: their value, an expected {cost} a year, is lost{lead}"
     text = f"Among {among}, {best} {least}: an expected {cost} a year{lead} {_quality(mine)}"
     return headline, f"{text} {_plainer(options, mine)}".strip()
 
@@ -133,7 +156,7 @@ def _quality(option: Mapping[str, Any]) -> str:
 
 def _plainer(options: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
     """A baseline is never chosen; where it passes and costs less, the reader has to know."""
-    plain = {n: o for n, o in options.items() if o["family"] == "baseline" and not failed_gates(o) and _priced(o)}
+    plain = {name: o for name, o in options.items() if o["family"] == "baseline" and not failed_gates(o)}
     name = min(plain, key=lambda n: plain[n]["expected_usd_per_year"], default=None)
     if name is None or plain[name]["expected_usd_per_year"] >= mine["expected_usd_per_year"]:
         return ""
@@ -141,27 +164,51 @@ def _plainer(options: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
     return f"The plainest option, {name}, would cost {cost}: ask whether more is needed."
 
 
-def _next(more: Mapping[str, Any] | None) -> str:
+def measure_next(more: Mapping[str, Any] | None) -> str:
+    """What to measure first, its price, and what for; '' where nothing is worth measuring."""
     if not more:
         return ""
-    price, worth = about_usd(more["price_usd"]), more["worth_usd"]
-    gain = f", which should save {about_usd(worth)} over the horizon" if worth is not None else ""
-    if more["chance"] is not None:
-        gain = f", which lets an option pass with a chance of {chance(more['chance'])}"
-    many = f"{more['how_many']:,} of them cost" if more["kind"] == "label" else "it costs"
-    return f"So {more['what']} first: {many} {price}{gain}."
+    what, price, worth = more["what"], about_usd(more["price_usd"]), more.get("worth_usd")
+    if more.get("kind") == "label":
+        what = what.replace("more", f"{more['how_many']:,} more", 1)
+    elif more.get("kind") == "study":
+        what = f"find out {parameter(more['parameter'])}"
+    gain = f", and is expected to save {about_usd(worth)} over the horizon" if worth is not None else ""
+    if more.get("chance") is not None:
+        gain = f", and with a chance of {chance(more['chance'])} an option passes then"
+    return f"So {what} first: it costs {price}{gain}."
+
+
+def parameter(name: str) -> str:
+    """What a parameter of the decision is called: `encoder.setup_usd` is the set-up cost of encoder."""
+    if name in PARAMETERS:
+        return PARAMETERS[name][0]
+    option, _, key = name.rpartition(".")
+    plain = key.replace("_usd", "").replace("_", " ")
+    if option == "prices":
+        return f"price of {plain}"
+    said = OF_OPTIONS.get(key, plain)
+    return f"{said} of {option}" if option else said
+
+
+def parameter_value(name: str, value: float) -> str:
+    """A value of a parameter with its unit, as short as it can be."""
+    if name.endswith(("error_rate", "accuracy", "share")):
+        return percent(value)
+    return about_usd(value) if "usd" in name else amount(value)
 
 
 def passing(decision: Mapping[str, Any]) -> list[str]:
     """The options that a decision chooses from, cheapest first."""
     options = decision["options"]
-    able = [n for n, o in options.items() if o["family"] != "baseline" and not failed_gates(o) and _priced(o)]
-    return sorted(able, key=lambda name: options[name]["expected_usd_per_year"])
+    able = [n for n, o in options.items() if o["family"] != "baseline" and not failed_gates(o)]
+    return sorted(able, key=lambda name: cost_of(options[name]))
 
 
-def _priced(option: Mapping[str, Any]) -> bool:
-    """What it costs is known."""
-    return option["expected_usd_per_year"] is not None
+def cost_of(option: Mapping[str, Any]) -> float:
+    """Expected yearly cost to sort by: without a known price, the last."""
+    usd_per_year = option["expected_usd_per_year"]
+    return math.inf if usd_per_year is None else float(usd_per_year)
 
 
 def failed_gates(option: Mapping[str, Any]) -> dict[str, str]:
@@ -181,21 +228,17 @@ def flips(decision: Mapping[str, Any], base: Mapping[str, float]) -> list[str]:
         if value is None:
             lines.append(f"{name}: no value within a factor of 1,000 changes the choice")
             continue
-        money = unit == "USD"
-        there = usd(value) if money else f"{amount(value)} {unit}".strip()
         now = base.get(key)
-        if now is None:
-            lines.append(f"{name}: {there}")
+        money = unit == "USD"
+        if now and abs(value / now - 1) < SLIGHT:
+            lines.append(
+                f"{name}: moving by less than {SLIGHT:.0%} is enough (assumed: {usd(now) if money else amount(now)})"
+            )
             continue
-        here = usd(now) if money else amount(now)
-        way = "falls" if value < now else "rises"
-        close = there.startswith(here + " ") or there == here  # rounded, there would be no difference to see
-        moved_by = abs(value / now - 1) if now else 1.0
-        if moved_by < 0.001:
-            lines.append(f"{name} moves by less than 0.1% (assumed: {here})")
-            continue
-        step = f"by {percent(moved_by)}" if close and now else f"to {there}"
-        lines.append(f"{name} {way} {step} (assumed: {here})")
+        way = "" if now is None else "falls to " if value < now else "rises to "
+        there = usd(value) if money else f"{amount(value)} {unit}".strip()
+        here = "" if now is None else f" (assumed: {usd(now) if money else amount(now)})"
+        lines.append(f"{name} {way}{there}{here}")
     return lines
 
 
@@ -206,15 +249,18 @@ def break_even(found: Any) -> str:
     if found["items_per_month"] == 0:
         return "at any volume"
     high = "no upper bound" if found["high"] is None else f"{found['high']:,.0f}"
-    return f"from {found['items_per_month']:,.0f} items a month (90%: {found['low']:,.0f} to {high})"
+    items = "item" if found["items_per_month"] == 1 else "items"
+    return f"from {found['items_per_month']:,.0f} {items} a month (90%: {found['low']:,.0f} to {high})"
 
 
 def payback(found: Any) -> str:
-    """After how many months a dearer set-up is paid back."""
+    """After how many months the dearer set-up is paid back."""
     if found == "never":
         return "never"
-    high = "no upper bound" if found["high"] is None else f"{found['high']:g}"
-    return f"after {found['months']:g} months (90%: {found['low']:g} to {high})"
+    if found["months"] == 0:
+        return "at once"
+    high = "no upper bound" if found["high"] is None else f"{found['high']:,g}"
+    return f"after {found['months']:,g} months (90%: {found['low']:,g} to {high})"
 
 
 def needs(found: Mapping[str, Any] | None) -> str:
@@ -249,14 +295,19 @@ def choices(notes: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def moved(best: str | None, expected_usd: float, p_best: float) -> str:
+def moved(best: str | None, cheapest: str | None, expected_usd: float, p_best: float) -> str:
     """The sentence under the chart while nothing is moved; the page's script says it the same way."""
     if best is None:
         return "No option passes the limits that were set."
     close = " A close call." if p_best < 0.9 else ""
+    how = (
+        "is the cheapest on average"
+        if best == cheapest
+        else f"costs as much as the cheapest ({cheapest}), to half a percent"
+    )
     return (
-        f"At these assumptions {best} is the cheapest on average, with {usd(expected_usd)} a year, "
-        f"and in {chance(p_best)} of the simulated years.{close}"
+        f"At these assumptions {best} {how}, with {usd(expected_usd)} a year, "
+        f"and {'in' if best == cheapest else 'is the cheapest in'} {chance(p_best)} of the simulated years.{close}"
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from tasklift.llm.template import Template
-from tasklift.strategies.layered import LayeredCandidate
+from tasklift.strategies.layered_candidate import LayeredCandidate
 from tasklift.strategies.prompt import PromptCandidate, PromptedCandidate
 from tasklift.strategy import Candidate
 
