@@ -71,8 +71,7 @@ def page(
     dimensions: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write the page of an evaluation and of what was decided on it; returns what it shows."""
-    shown = content_of(evaluation, economics, decision, texts, [line for line in commands if line])
-    shown["dimensions"] = dimensions
+    shown = content_of(evaluation, economics, decision, texts, [line for line in commands if line], dimensions)
     embedded = Embedded.of(evaluation, economics, decision) if economics and decision else None
     write(render(shown, embedded), out)
     return shown

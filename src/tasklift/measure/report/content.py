@@ -33,6 +33,7 @@ def content_of(
     decision: Decision | None,
     texts: Dataset | None = None,
     commands: Sequence[str] = (),
+    dimensions: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything that the report shows.
 
@@ -41,6 +42,7 @@ def content_of(
         decision: taken with these economics.
         texts: the rows with their texts, to show examples of; None shows none.
         commands: what does it again, the one that makes this report last.
+        dimensions: the nine of them, as `tasklift dimensions` has them; None where they were not measured.
     """
     decided = decision.to_json() if decision else None
     return {
@@ -61,6 +63,7 @@ def content_of(
         "economics": _given(economics),
         "hinges": hinges.hinges_of(decided) if decided else None,
         "assumptions": _assumptions(decided),
+        "dimensions": dimensions,
         "examples": texts is not None,
     }
 
