@@ -19,7 +19,7 @@ from tasklift.project import Project
 
 EXAMPLE = "support_triage"
 #: Of 350 test rows, so that two cores end in minutes; `--rows 350` takes all.
-ROWS = 250
+ROWS = 200
 FULL = ("majority", "baseline", "knn", "frozen", "prompt", "fewshot", "layered", "encoder", "human")
 LIGHT = ("majority", "baseline", "knn", "frozen", "layered", "human")
 #: title -> economics file below the task's folder

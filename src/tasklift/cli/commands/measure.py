@@ -114,7 +114,7 @@ def report(
 def demo(
     model: ModelOption = None,
     light: Annotated[bool, typer.Option("--light", help="Only what runs without torch.")] = False,
-    rows: Annotated[int | None, typer.Option(min=50, help="At most this many test rows (250 of 350).")] = None,
+    rows: Annotated[int | None, typer.Option(min=50, help="At most this many test rows (200 of 350).")] = None,
     folder: Annotated[Path | None, typer.Option(help="Where results are kept.")] = None,
     as_json: JsonOption = False,
 ) -> None:
