@@ -64,14 +64,23 @@ def synthetic_bars(seeds: Sequence[int], count: int, decider: str, workers: int)
         note(f"seed {seed}: {count} companies of {len(SETTINGS)} settings")
         group = companies(count, seed)
         cases = run(group, decider, workers)
-        bars += regret_bars(f"seed {seed}", group, cases, informed(group))
+        bars += told(regret_bars(f"seed {seed}", group, cases, informed(group)))
         every += cases
     bars += held_out_lines(every)
     bars += following_bars(every)
     bars += [Bar("P(best): expected calibration error", calibration_error(every), at_most=0.03)]
     bars += coverage_bars(every)
     seconds = [case.seconds for case in every]
-    return [*bars, Bar("CPU time a company (ms)", 1000 * float(np.mean(seconds)), at_most=50, unit="")]
+    bars += [Bar("CPU time a company (ms)", 1000 * float(np.mean(seconds)), at_most=50, unit="")]
+    told(bars[3 * len(seeds) :])
+    return bars
+
+
+def told(bars: list[Bar]) -> list[Bar]:
+    """The same, shown at once: what a run that is stopped has found so far."""
+    for bar in bars:
+        note(bar.line())
+    return bars
 
 
 def regret_bars(title: str, group: Sequence[Company], cases: Sequence[Case], knowing: Sequence[str]) -> list[Bar]:
@@ -165,7 +174,7 @@ def measured_bars(seeds: Sequence[int], count: int, decider: str, workers: int) 
         group = measured_companies(count, seed, found)
         cases = run(group, decider, workers, follow=False)
         knowing = informed(group, lambda company: prior_of(company, found))
-        bars += regret_bars(f"measured tables, seed {seed}", group, cases, knowing)
+        bars += told(regret_bars(f"measured tables, seed {seed}", group, cases, knowing))
         every += zip((one.setting.name.partition(":")[0] for one in group), (c.regret for c in cases), strict=True)
     names = sorted({name for name, _ in every})
     return bars + [mean_bar(f"regret, {name}", [regret for one, regret in every if one == name]) for name in names]
