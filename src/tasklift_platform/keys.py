@@ -222,16 +222,16 @@ class KeyRing:
         if proving is None:  # many requests may bring the same key at once: one of them runs argon2
             if len(self._proving) >= _QUEUE:
                 raise RateExceededError("too many unknown API keys at once; try again in a second", 1.0)
-            proving = self._proving[digest] = asyncio.create_task(self._prove(secret, key.hash))
+            proving = self._proving[digest] = asyncio.create_task(self._prove(secret, key.hash, digest))
             proving.add_done_callback(lambda _: self._proving.pop(digest, None))
-        matches = await asyncio.shield(proving)
-        if matches:
-            _remember(self._proven, digest, key.hash)
-        return matches
+        return await asyncio.shield(proving)
 
-    async def _prove(self, secret: str, hashed: str) -> bool:
+    async def _prove(self, secret: str, hashed: str, digest: bytes) -> bool:
         async with self._one_at_a_time:
-            return await asyncio.to_thread(_verify, secret, hashed)
+            matches = await asyncio.to_thread(_verify, secret, hashed)
+        if matches:  # remembered before the task ends: who comes between its end and its waiters finds it
+            _remember(self._proven, digest, hashed)
+        return matches
 
 
 def _verify(secret: str, hashed: str) -> bool:
