@@ -23,13 +23,14 @@ class Figure:
 
     Attributes:
         what: what was measured.
-        value: a share (0 to 1) or a ratio.
+        value: a share (0 to 1), a ratio, or a number of `unit`.
         at_least: the bar, in the same unit; None: only shown.
         low: 95% interval, where there is one.
         high: its upper end.
         note: rows, chosen parameters.
         published: figures of others on the same work, with their source.
         at_most: a bar that must not be passed, in the same unit.
+        unit: "%" of a share, "x" of a ratio, or another one; "" is "x" where value or bar exceeds 1, else "%".
     """
 
     what: str
@@ -40,6 +41,7 @@ class Figure:
     note: str = ""
     published: str = ""
     at_most: float | None = None
+    unit: str = ""
 
     @classmethod
     def share(
@@ -59,17 +61,19 @@ class Figure:
 
     def line(self) -> str:
         """For a terminal."""
-        ratio = self.value > 1 or (self.at_least or self.at_most or 0) > 1
-        shown = f"{self.value:.2f}x" if ratio else f"{100 * self.value:.1f}%"
-        within = (
-            f" [{100 * self.low:.1f}, {100 * self.high:.1f}]" if self.low is not None and self.high is not None else ""
-        )
-        bar = ""
-        for sign, limit in ((">=", self.at_least), ("<=", self.at_most)):
-            if limit is not None:
-                bar += f"{sign} {limit:.1f}x" if ratio else f"{sign} {100 * limit:.1f}%"
+        within = f" [{self._shown(self.low)}, {self._shown(self.high)}]" if self.low is not None else ""
+        limits = ((">=", self.at_least), ("<=", self.at_most))
+        bar = ", ".join(f"{sign} {self._shown(limit)}" for sign, limit in limits if limit is not None)
         verdict = {None: "", True: "reached", False: "MISSED"}[self.met]
-        return f"{self.what:<44} {shown + within:<22} {bar:<10} {verdict:<8} {self.note}"
+        shown = self._shown(self.value) + within
+        return f"{self.what:<44} {shown:<22} {bar:<10} {verdict:<8} {self.note}".rstrip()
+
+    def _shown(self, value: float | None) -> str:
+        ratio = self.value > 1 or max(self.at_least or 0, self.at_most or 0) > 1
+        unit = self.unit or ("x" if ratio else "%")
+        if value is None:
+            return ""
+        return f"{100 * value:.1f}%" if unit == "%" else f"{value:,.2f}{unit}"
 
 
 def data_folder(given: Path | None, name: str) -> Path:

@@ -126,18 +126,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
 
 def shown(figure: Mapping[str, Any], value: float) -> str:
     """A share in percent, a ratio, or an amount with its unit."""
-    unit = figure.get("unit", "%")
-    if unit not in ("%", "x"):
-        return f"{value:,.4g}{unit}"
-    return f"{value:.2f}x" if is_ratio(figure) else f"{100 * value:.1f}%"
+    unit = unit_of(figure)
+    return f"{100 * value:.1f}%" if unit == "%" else f"{value:,.2f}x" if unit == "x" else f"{value:,.4g}{unit}"
 
 
 def interval(figure: Mapping[str, Any]) -> str:
     """In brackets, where there is one."""
     if figure.get("low") is None or figure.get("high") is None:
         return ""
-    scale = 1 if is_ratio(figure) else 100
-    digits = 2 if is_ratio(figure) else 1
+    scale, digits = (100, 1) if unit_of(figure) == "%" else (1, 2)
     return f" [{scale * figure['low']:.{digits}f}, {scale * figure['high']:.{digits}f}]"
 
 
@@ -147,9 +144,10 @@ def bar(figure: Mapping[str, Any]) -> str:
     return " ".join(f"{sign} {shown(figure, limit)}" for sign, limit in signs.items() if limit is not None)
 
 
-def is_ratio(figure: Mapping[str, Any]) -> bool:
-    """Shares lie below 1; where value or bar does not, it is a ratio."""
-    return figure["value"] > 1 or max(figure.get("at_least") or 0, figure.get("at_most") or 0) >= 1
+def unit_of(figure: Mapping[str, Any]) -> str:
+    """The unit; where none is told, a ratio where value or bar exceeds 1, else a share."""
+    ratio = figure["value"] > 1 or max(figure.get("at_least") or 0, figure.get("at_most") or 0) >= 1
+    return figure.get("unit") or ("x" if ratio else "%")
 
 
 if __name__ == "__main__":

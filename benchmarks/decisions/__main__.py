@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +20,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import itertools
 
-from _common import note
-from board import Bar, finish, mean_bar
+from _common import Figure, finish, note
+from board import mean_figure
 from companies import OPTIONS, SETTINGS, Company, companies
 from measured import measured_companies, prior_of, tables
 from policies import SIMPLE, informed
@@ -46,19 +47,22 @@ def main() -> int:
     parts: list[str] = asked.parts.split(",")
     if unknown := set(parts) - set(PARTS):
         parser.error(f"--parts: there is no {sorted(unknown)[0]}, there are {', '.join(PARTS)}")
-    bars: list[Bar] = []
+    bars: list[Figure] = []
     if "synthetic" in parts:
         bars += synthetic_bars(seeds, asked.companies, asked.decider, asked.workers)
     if "labels" in parts:
         bars += label_bars(seeds[0], asked.decider, asked.workers)
     if "measured" in parts:
         bars += measured_bars(seeds, asked.companies, asked.decider, asked.workers)
-    return finish(bars, asked.decider, seeds)
+    ours = asked.decider == "tasklift"
+    command = "python3 dev.py bench decisions " + shlex.join(sys.argv[1:])
+    extra = {"title": "Deciders on companies whose right answer is known", "decider": asked.decider, "seeds": seeds}
+    return finish("decisions" if ours else "decisions-other", command.strip(), bars, extra)
 
 
-def synthetic_bars(seeds: Sequence[int], count: int, decider: str, workers: int) -> list[Bar]:
+def synthetic_bars(seeds: Sequence[int], count: int, decider: str, workers: int) -> list[Figure]:
     """Everything about synthetic companies but their number of labels."""
-    bars: list[Bar] = []
+    bars: list[Figure] = []
     every: list[Case] = []
     for seed in seeds:
         note(f"seed {seed}: {count} companies of {len(SETTINGS)} settings")
@@ -68,22 +72,22 @@ def synthetic_bars(seeds: Sequence[int], count: int, decider: str, workers: int)
         every += cases
     bars += held_out_lines(every)
     bars += following_bars(every)
-    bars += [Bar("P(best): expected calibration error", calibration_error(every), at_most=0.03)]
+    bars += [Figure("P(best): expected calibration error", calibration_error(every), at_most=0.03)]
     bars += coverage_bars(every)
     seconds = [case.seconds for case in every]
-    bars += [Bar("CPU time a company (ms)", 1000 * float(np.mean(seconds)), at_most=50, unit="")]
+    bars += [Figure("CPU time a company", 1000 * float(np.mean(seconds)), at_most=50, unit=" ms")]
     told(bars[3 * len(seeds) :])
     return bars
 
 
-def told(bars: list[Bar]) -> list[Bar]:
+def told(bars: list[Figure]) -> list[Figure]:
     """The same, shown at once: what a run that is stopped has found so far."""
     for bar in bars:
         note(bar.line())
     return bars
 
 
-def regret_bars(title: str, group: Sequence[Company], cases: Sequence[Case], knowing: Sequence[str]) -> list[Bar]:
+def regret_bars(title: str, group: Sequence[Company], cases: Sequence[Case], knowing: Sequence[str]) -> list[Figure]:
     """Mean regret against the decider that knows the priors and against the simple rules."""
     costs = [case.costs for case in cases]
     mine = [case.regret for case in cases]
@@ -97,16 +101,16 @@ def regret_bars(title: str, group: Sequence[Company], cases: Sequence[Case], kno
     told = ", ".join(f"{name} {100 * value:.1f}%" for name, value in sorted(simple.items(), key=lambda item: item[1]))
     own = float(np.mean(mine))
     return [
-        mean_bar(f"{title}: mean regret", mine, said=f"{100 * share:.1f}% of the oracle's yearly cost"),
-        Bar(f"{title}: regret / that of knowing the priors", own / float(np.mean(theirs)), at_most=1.1, unit="x"),
-        Bar(f"{title}: regret / best simple rule ({best})", own / simple[best], at_most=1 / 3, unit="x", note=told),
+        mean_figure(f"{title}: mean regret", mine, said=f"{100 * share:.1f}% of the oracle's yearly cost"),
+        Figure(f"{title}: regret / that of knowing the priors", own / float(np.mean(theirs)), at_most=1.1, unit="x"),
+        Figure(f"{title}: regret / best simple rule ({best})", own / simple[best], at_most=1 / 3, unit="x", note=told),
     ]
 
 
-def held_out_lines(cases: Sequence[Case]) -> list[Bar]:
+def held_out_lines(cases: Sequence[Case]) -> list[Figure]:
     """Regret by setting."""
     return [
-        mean_bar(
+        mean_figure(
             f"regret, {setting.name}{' (held out)' if setting.held_out else ''}",
             [case.regret for case in cases if case.setting == setting.name],
         )
@@ -115,12 +119,12 @@ def held_out_lines(cases: Sequence[Case]) -> list[Bar]:
     ]
 
 
-def following_bars(cases: Sequence[Case]) -> list[Bar]:
+def following_bars(cases: Sequence[Case]) -> list[Figure]:
     """What it brings to do what each record asks for, price counted."""
     before, after = (float(np.mean([getattr(c, name) for c in cases])) for name in ("regret", "regret_then"))
     asked = [case for case in cases if case.kind]
     if not asked:
-        return [Bar("measurements asked for", 0.0, at_least=1, unit="")]
+        return [Figure("measurements asked for", 0.0, at_least=1, unit=" in all")]
     saved, price, worth = (
         np.array([getattr(c, name) for c in asked]) for name in ("saved_usd", "price_usd", "worth_usd")
     )
@@ -129,15 +133,16 @@ def following_bars(cases: Sequence[Case]) -> list[Bar]:
     ratio = float(saved.mean() / worth.mean())
     spread = float((saved - ratio * worth).std(ddof=1) / len(saved) ** 0.5 / worth.mean())
     kinds = ", ".join(f"{sum(c.kind == kind for c in asked)} {kind}" for kind in sorted({c.kind for c in asked}))
+    ends = (ratio - 1.96 * spread, ratio + 1.96 * spread)
     told = f"saved {saved.mean():,.0f}, expected {worth.mean():,.0f}, price {price.mean():,.0f} USD; {kinds}"
     return [
-        Bar("after following: regret falls by", 1 - after / before, at_least=0.25, note=f"to {100 * after:.2f}%"),
-        Bar("saved less price, one-sided 95% bound (USD)", float(gain.mean() - 1.645 * error), at_least=0, unit=" USD"),
-        Bar("saved / expected", ratio, at_least=0.75, at_most=1.25, unit="x", error=spread, note=told),
+        Figure("after following: regret falls by", 1 - after / before, at_least=0.25, note=f"to {100 * after:.2f}%"),
+        Figure("saved less price, one-sided 95% bound", float(gain.mean() - 1.645 * error), at_least=0, unit=" USD"),
+        Figure("saved / expected", ratio, 0.75, *ends, told, at_most=1.25, unit="x"),
     ]
 
 
-def coverage_bars(cases: Sequence[Case]) -> list[Bar]:
+def coverage_bars(cases: Sequence[Case]) -> list[Figure]:
     """Break-even intervals that hold the truth."""
     both = [hit for case in cases for hit, two_ends in case.covered if two_ends]
     every = [hit for case in cases for hit, _ in case.covered]
@@ -145,30 +150,30 @@ def coverage_bars(cases: Sequence[Case]) -> list[Bar]:
         return []
     said = "intervals with two real ends; one that begins at 0 or has no upper end holds more by construction"
     return [
-        mean_bar("break-even at 90% holds the truth", both, at_least=0.87, at_most=0.93, said=said),
-        mean_bar("the same, all pairs", every),
+        mean_figure("break-even at 90% holds the truth", both, at_least=0.87, at_most=0.93, said=said),
+        mean_figure("the same, all pairs", every),
     ]
 
 
-def label_bars(seed: int, decider: str, workers: int) -> list[Bar]:
+def label_bars(seed: int, decider: str, workers: int) -> list[Figure]:
     """The same companies with more and more of their rows."""
     group = companies(1000, seed + 1, rows=LABELS[-1])
     found: list[list[float]] = []
     for rows in LABELS:
         cases = run([one.first_rows(rows) for one in group], decider, workers, follow=False)
         found.append([case.regret for case in cases])
-    lines = [mean_bar(f"regret with {rows} labels", regret) for rows, regret in zip(LABELS, found, strict=True)]
+    lines = [mean_figure(f"regret with {rows} labels", regret) for rows, regret in zip(LABELS, found, strict=True)]
     rises = [np.array(later) - np.array(sooner) for sooner, later in itertools.pairwise(found)]
     worst = max(float(rise.mean() / max(rise.std(ddof=1) / len(rise) ** 0.5, 1e-12)) for rise in rises)
-    return [*lines, Bar("largest rise of it from step to step (standard errors)", worst, at_most=1.645, unit="")]
+    return [*lines, Figure("largest rise of it from step to step", worst, at_most=1.645, unit=" standard errors")]
 
 
-def measured_bars(seeds: Sequence[int], count: int, decider: str, workers: int) -> list[Bar]:
+def measured_bars(seeds: Sequence[int], count: int, decider: str, workers: int) -> list[Figure]:
     """The first bars on really measured right/wrong tables."""
     found = tables()
     if not found:
         return []
-    bars: list[Bar] = []
+    bars: list[Figure] = []
     every: list[tuple[str, float]] = []
     for seed in seeds:
         group = measured_companies(count, seed, found)
@@ -177,7 +182,7 @@ def measured_bars(seeds: Sequence[int], count: int, decider: str, workers: int) 
         bars += told(regret_bars(f"measured tables, seed {seed}", group, cases, knowing))
         every += zip((one.setting.name.partition(":")[0] for one in group), (c.regret for c in cases), strict=True)
     names = sorted({name for name, _ in every})
-    return bars + [mean_bar(f"regret, {name}", [regret for one, regret in every if one == name]) for name in names]
+    return bars + [mean_figure(f"regret, {name}", [regret for one, regret in every if one == name]) for name in names]
 
 
 if __name__ == "__main__":

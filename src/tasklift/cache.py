@@ -125,7 +125,7 @@ class ContentCache:
             except sqlite3.DatabaseError as error:
                 if self.path is None or not _is_damage(error):
                     raise self._explained(error) from error
-            self._move_aside()
+            self._move_aside(self.path)
             try:
                 return action(self._open())
             except sqlite3.DatabaseError as error:
@@ -147,21 +147,20 @@ class ContentCache:
             self._database = database
         return self._database
 
-    def _move_aside(self) -> None:
+    def _move_aside(self, path: Path) -> None:
         """Rename the damaged file, unless another process has done so since."""
-        assert self.path is not None
         self.close()
-        if _is_sound(self.path):
+        if _is_sound(path):
             return
-        aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
+        aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
         try:
-            self.path.rename(aside)
+            path.rename(aside)
             for suffix in ("-wal", "-shm"):  # they belong to the old file, and would damage the new one
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
         except OSError as error:
-            raise TaskliftError(f"the damaged cache {self.path} cannot be moved ({error}); delete it") from error
+            raise TaskliftError(f"the damaged cache {path} cannot be moved ({error}); delete it") from error
         warnings.warn(
-            f"the cache {self.path} was damaged: a new one is begun, and the old is now {aside.name}",
+            f"the cache {path} was damaged: a new one is begun, and the old is now {aside.name}",
             stacklevel=5,
         )
 

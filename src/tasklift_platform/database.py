@@ -201,8 +201,7 @@ def parse_url(url: str) -> sa.URL:
 
 
 def _sqlite(address: sa.URL, options: DatabaseOptions) -> tuple[AsyncEngine, AsyncEngine]:
-    assert address.database is not None
-    _make_file(Path(address.database))
+    _make_file(Path(address.database or ""))  # `_address` has refused one without a file
     arguments = {"timeout": options.busy_timeout_s}
     pool = {"pool_timeout": options.busy_timeout_s, "max_overflow": 0}
     writer = create_async_engine(address, connect_args=arguments, pool_size=1, **pool)

@@ -21,6 +21,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from tasklift.errors import ConfigError
 from tasklift_platform import audit
 from tasklift_platform.database import Database, now_s
+from tasklift_platform.errors import AuditError
 from tasklift_platform.tables import erasure_stores, erasures
 
 _LOG = logging.getLogger("tasklift.erasure")
@@ -160,8 +161,7 @@ class ErasureRegistry:
         return {name: [dict(item) for item in await store.export(subject)] for name, store in self._stores.items()}
 
     async def _run(self, erasure_id: str, subject: str) -> Certificate:
-        known = await self.certificate(erasure_id)
-        assert known is not None
+        known = await self._noted(erasure_id)
         done = {store.store for store in known.stores if store.erased is not None}
         for name in self._stores:
             if name not in done:
@@ -189,8 +189,7 @@ class ErasureRegistry:
 
     async def _complete(self, erasure_id: str) -> Certificate:
         """Close it where every store is done; the identifier is forgotten then."""
-        found = await self.certificate(erasure_id)
-        assert found is not None
+        found = await self._noted(erasure_id)
         done = {store.store for store in found.stores if store.erased is not None}
         if {store.store for store in found.stores} | set(self._stores) <= done:
             closed = sa.update(erasures).where(erasures.c.id == erasure_id, erasures.c.completed_at.is_(None))
@@ -199,8 +198,18 @@ class ErasureRegistry:
                 if changed.rowcount:  # and not somebody else at the same moment
                     counts = {store.store: store.erased for store in found.stores}
                     await audit.append(connection, "tasklift", "erasure.complete", erasure_id, counts)
-            found = await self.certificate(erasure_id)
-            assert found is not None
+            found = await self._noted(erasure_id)
+        return found
+
+    async def _noted(self, erasure_id: str) -> Certificate:
+        """The certificate of an erasure that is under way.
+
+        Raises:
+            AuditError: somebody has removed its row.
+        """
+        found = await self.certificate(erasure_id)
+        if found is None:
+            raise AuditError(f"erasure {erasure_id} was removed while it ran; ask for it again")
         return found
 
 

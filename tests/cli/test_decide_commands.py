@@ -4,47 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 
 from tasklift.cli.decisions import check
-from tasklift.cli.main import main
 from tasklift.llm.fake import FakeEndpoint
 
 PROMPTFOO = Path(__file__).parents[1] / "measure" / "importers" / "files" / "promptfoo_v3_echo.json"
 ECONOMICS = "items_per_month = 20000\nerror_usd = 1.5\nreview_usd = 0.4\n"
 
 
-class Done(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
+Run = Callable[..., Any]
 
 
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Type a command in an empty folder."""
+@pytest.fixture(autouse=True)
+def empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Commands are typed in a folder that holds economics and nothing else."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "economics.toml").write_text(ECONOMICS, encoding="utf-8")
-
-    def typed(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["tasklift", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code
-        return Done(code if isinstance(code, int) else 0, *capsys.readouterr())
-
-    return typed
 
 
 def test_a_promptfoo_file_is_decided_on_without_a_project(run: Run) -> None:

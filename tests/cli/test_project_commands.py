@@ -7,39 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 
-from tasklift.cli.main import main
 from tasklift.project import Project
 from tasklift.weights import WEIGHTS
 
-
-class Done(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Type a command."""
-
-    def typed(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["tasklift", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code
-        return Done(code if isinstance(code, int) else 0, *capsys.readouterr())
-
-    return typed
+Run = Callable[..., Any]
 
 
 @pytest.fixture
@@ -63,14 +38,15 @@ def data_file(project: Path) -> Path:
     return project / "tasks" / "triage" / "data.jsonl"
 
 
-def refused(done: Done, *words: str) -> None:
+def refused(done: tuple[int, str, str], *words: str) -> None:
     """One message, no traceback, exit code 2."""
-    assert done.code == 2
-    assert done.out == ""
-    assert done.err.startswith("tasklift: ")
-    assert "Traceback" not in done.err
+    code, out, err = done
+    assert code == 2
+    assert out == ""
+    assert err.startswith("tasklift: ")
+    assert "Traceback" not in err
     for word in words:
-        assert word in done.err
+        assert word in err
 
 
 def test_a_new_project_is_right_and_says_what_comes_next(run: Run, tmp_path: Path) -> None:
@@ -268,7 +244,7 @@ def test_a_full_disk_leaves_the_old_rows_and_nothing_half_written(run: Run, proj
         f"resource.setrlimit(resource.RLIMIT_FSIZE, (900, 900)); sys.argv = {typed!r}; main()"
     )
     done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, check=False)
-    refused(Done(done.returncode, done.stdout, done.stderr), "data.jsonl: cannot be written: File too large")
+    refused((done.returncode, done.stdout, done.stderr), "data.jsonl: cannot be written: File too large")
     assert data_file(project).read_bytes() == before
     assert {path.name for path in data_file(project).parent.iterdir()} == {"data.jsonl", "task.toml"}
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from tasklift.cache import ContentCache
 from tasklift.errors import TaskliftError
-from tasklift.llm.model import Model, Reply, Request
+from tasklift.llm.model import Model, Reply, Request, WrappedModel
 from tasklift.prediction import Usage
 
 
@@ -28,7 +28,7 @@ class _Shared:
     waiters: int = 0
 
 
-class CachedModel:
+class CachedModel(WrappedModel):
     """`model`, asked once for each request: later equal requests are served from `cache`.
 
     Equal requests at the same time share one call. Errors are not kept. `Request.repeat` makes an
@@ -36,18 +36,10 @@ class CachedModel:
     """
 
     def __init__(self, model: Model, cache: ContentCache) -> None:
-        self.inner = model
-        self.name = model.name
-        self.snapshot = model.snapshot
-        self.remote = model.remote
-        self.data_leaves_machine = model.data_leaves_machine
-        self.deterministic = model.deterministic
+        super().__init__(model)
         self._cache = cache
         self._under_way: dict[tuple[asyncio.AbstractEventLoop, str], _Shared] = {}
         self._batches: dict[asyncio.AbstractEventLoop, _Batch] = {}
-
-    def __repr__(self) -> str:
-        return f"CachedModel({self.inner!r})"
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request, from the cache where it is there; then `cached` is True.
@@ -74,10 +66,6 @@ class CachedModel:
                 if self._under_way.get(place) is shared:
                     del self._under_way[place]
         return reply if is_first else replace(reply, cached=True)
-
-    async def aclose(self) -> None:
-        """Close the model; not the cache."""
-        await self.inner.aclose()
 
     async def _call(self, request: Request, key: str) -> Reply:
         reply = await self.inner.complete(request)

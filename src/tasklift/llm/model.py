@@ -108,3 +108,22 @@ class Model(Protocol):
     async def aclose(self) -> None:
         """Release connections and memory."""
         ...
+
+
+class WrappedModel:
+    """A model around another one, which it is called like and answers for; a subclass says how it is asked."""
+
+    def __init__(self, inner: Model) -> None:
+        self.inner = inner
+        self.name = inner.name
+        self.snapshot = inner.snapshot
+        self.remote = inner.remote
+        self.data_leaves_machine = inner.data_leaves_machine
+        self.deterministic = inner.deterministic
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.inner!r})"
+
+    async def aclose(self) -> None:
+        """Close the inner model."""
+        await self.inner.aclose()

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from tasklift.errors import BudgetError, ConfigError, InvalidOutputError, ModelTimeoutError
-from tasklift.llm.model import Model, Reply, Request
+from tasklift.llm.model import Model, Reply, Request, WrappedModel
 from tasklift.llm.prices import TokenPrice
 from tasklift.prediction import Usage
 
@@ -88,21 +88,13 @@ class Meter:
         await asyncio.sleep(SETTLE_S)
 
 
-class MeteredModel:
+class MeteredModel(WrappedModel):
     """`model`, under a meter. It stands below the response cache: what is served from there costs nothing."""
 
     def __init__(self, model: Model, meter: Meter) -> None:
-        self.inner = model
-        self.name = model.name
-        self.snapshot = model.snapshot
-        self.remote = model.remote
-        self.data_leaves_machine = model.data_leaves_machine
-        self.deterministic = model.deterministic
+        super().__init__(model)
         self._meter = meter
         self._price = meter.price(model.name)
-
-    def __repr__(self) -> str:
-        return f"MeteredModel({self.inner!r})"
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request, where the cap allows it.
@@ -129,10 +121,6 @@ class MeteredModel:
         finally:
             self._meter.settle(most, spent, answered)
         return reply
-
-    async def aclose(self) -> None:
-        """Close the model."""
-        await self.inner.aclose()
 
 
 def tokens_usd(used: Usage, price: TokenPrice) -> float:

@@ -68,8 +68,9 @@ class Guard:
     async def look(self, task: str) -> Release | None:
         """Look once; the release that it made, None where there was no reason."""
         release = await self.releases.current(task)
-        for overlay, route in (release.routes if release else {}).items():
-            assert release is not None
+        if release is None:
+            return None
+        for overlay, route in release.routes.items():
             reason = await self._broken(release, overlay, route)
             with contextlib.suppress(ConflictError):  # an operator, or another worker, was quicker
                 if reason:
@@ -83,10 +84,9 @@ class Guard:
 
     async def _broken(self, release: Release, overlay: str, route: Route) -> str:
         """Why the challenger has to go; '' where it may stay."""
-        if route.challenger is None:
+        figures = await self.trial(release, overlay, route)
+        if figures is None:
             return ""
-        since = await self.since(release.task, route)
-        figures = await trial_figures(self.database, release, overlay, route, since)
         alarms = figures.alarms(route.guards.alpha)
         return "; ".join(described(name, figures, route) for name in alarms)
 
@@ -101,11 +101,13 @@ class Guard:
         risk = self.risk_of(route.stable.candidate)
         return None if risk is None else await audit_of(self.database, task, route.stable.candidate, risk)
 
-    async def since(self, task: str, route: Route) -> float:
-        """When a trial began."""
-        assert route.challenger is not None
-        found = await self.releases.history(task)
-        return next((one.at for one in found if one.version == route.challenger.version), 0.0)
+    async def trial(self, release: Release, overlay: str, route: Route) -> TrialFigures | None:
+        """The figures of a trial since it began; None where nothing is on trial."""
+        if route.challenger is None:
+            return None
+        found = await self.releases.history(release.task)
+        since = next((one.at for one in found if one.version == route.challenger.version), 0.0)
+        return await trial_figures(self.database, release, overlay, route, since)
 
 
 def described(name: str, figures: TrialFigures, route: Route) -> str:

@@ -98,13 +98,16 @@ class Audit:
     log_e: float
 
 
-async def trial_figures(database: Database, release: Release, overlay: str, route: Route, since: float) -> TrialFigures:
-    """The figures of a challenger and of what it stands against, since its trial began.
+async def trial_figures(
+    database: Database, release: Release, overlay: str, route: Route, since: float
+) -> TrialFigures | None:
+    """The figures of a challenger and of what it stands against, since its trial began; None without a challenger.
 
     Args:
         since: Unix seconds when the trial began.
     """
-    assert route.challenger is not None
+    if route.challenger is None:
+        return None
     limit_s = route.guards.max_latency_s
     name = "shadow" if route.shadow else "canary"
     async with database.read() as connection:

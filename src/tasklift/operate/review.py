@@ -16,7 +16,7 @@ from sqlalchemy import func, insert, select, update
 from tasklift.dataset import Example
 from tasklift.errors import DataError, TrafficError, UnknownIdError
 from tasklift.operate.tables import feedback, reviews, traces
-from tasklift.operate.traffic import Trace, new_id, review_row
+from tasklift.operate.traffic import Trace, new_id, review_rows
 from tasklift.task import Task
 from tasklift_platform.database import Database
 
@@ -75,7 +75,7 @@ async def add_review(database: Database, trace: Trace) -> None:
         DatabaseError: it could not be stored.
     """
     async with database.write() as connection:
-        await connection.execute(insert(reviews), [review_row(trace)])
+        await connection.execute(insert(reviews), review_rows(trace))
 
 
 async def open_reviews(database: Database, task: str | None, limit: int = 50) -> list[Review]:

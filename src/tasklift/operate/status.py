@@ -11,7 +11,7 @@ from typing import Any
 from tasklift.errors import ArtifactError
 from tasklift.operate.guard import Guard
 from tasklift.operate.load import promised_risk
-from tasklift.operate.monitor import Audit, TrialFigures, trial_figures
+from tasklift.operate.monitor import Audit, TrialFigures
 from tasklift.operate.release import Release, Releases
 from tasklift.operate.review import counts
 from tasklift.operate.traffic import lost_traces
@@ -66,10 +66,9 @@ async def status_of(database: Database, state: Path, task: str) -> Status:
     guard = Guard(database, releases, risk_of, (task,))
     release = await releases.current(task)
     trials, audits, certificates = {}, {}, {}
-    for overlay, route in (release.routes if release else {}).items():
-        assert release is not None
-        if route.challenger is not None:
-            trials[overlay] = await trial_figures(database, release, overlay, route, await guard.since(task, route))
+    for overlay, route in release.routes.items() if release else ():
+        if release and (figures := await guard.trial(release, overlay, route)):
+            trials[overlay] = figures
         audit = await guard.audit(task, route)
         if audit is not None:
             audits[overlay] = audit

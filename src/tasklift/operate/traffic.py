@@ -119,8 +119,7 @@ class TraceWriter:
             return False
         # Encoded now, so that the work is spread over the requests instead of stopping all of them at once.
         self._waiting.append(_json(_row(trace)))
-        if trace.review is not None:
-            self._reviews.append(review_row(trace))
+        self._reviews.extend(review_rows(trace))
         return True
 
     async def put_durably(self, trace: Trace) -> None:
@@ -216,12 +215,13 @@ async def lost_traces(database: Database) -> int:
     return int(found)
 
 
-def review_row(trace: Trace) -> dict[str, Any]:
-    """The row of `reviews` that a trace asks for."""
-    assert trace.review is not None
+def review_rows(trace: Trace) -> list[dict[str, Any]]:
+    """The row of `reviews` that a trace asks for; none where it asks for none."""
+    if trace.review is None:
+        return []
     identity, reason, value = trace.review
     best = best_guess(trace.prediction)
-    return {
+    row = {
         "id": identity,
         "trace": trace.id,
         "task": trace.task,
@@ -231,6 +231,7 @@ def review_row(trace: Trace) -> dict[str, Any]:
         "suggestion": None if best is None or best.output is None else str(best.output),
         "confidence": None if best is None else best.confidence,
     }
+    return [row]
 
 
 def best_guess(prediction: Prediction) -> Prediction | None:

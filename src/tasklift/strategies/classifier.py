@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,13 +39,13 @@ class ClassifierCandidate(Candidate):
         self.notes = card.notes
         self.labels = tuple(card.labels)
 
+    @abstractmethod
     def probabilities(self, texts: Sequence[str]) -> Probabilities:
         """[n] texts -> [n, labels], rows sum to 1."""
-        raise NotImplementedError
 
+    @abstractmethod
     def arrays(self) -> Arrays:
         """What has to be stored to answer again."""
-        raise NotImplementedError
 
     async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
         """One prediction an input; an input without text fails alone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,9 +112,9 @@ class PromptedCandidate(Candidate):
             batch_size=1 if model.remote else 8,
         )
 
+    @abstractmethod
     async def answer(self, value: Input, ctx: Context) -> Prediction:
         """One prediction; a failing model gives an error, never an exception."""
-        raise NotImplementedError
 
     async def rendered(self, value: Input, ctx: Context) -> Request:
         """The request that `answer` would send, for explaining an answer later; nothing is sent."""

@@ -78,9 +78,8 @@ class DrainingServer(uvicorn.Server):
                 self._loop.call_soon_threadsafe(self._drain.begin)
             super().handle_exit(sig, frame)
             return
-        self._loop.call_soon_threadsafe(self._notice, sig)
+        self._loop.call_soon_threadsafe(self._notice, self._loop, sig)
 
-    def _notice(self, sig: int) -> None:
-        assert self._loop is not None
+    def _notice(self, loop: asyncio.AbstractEventLoop, sig: int) -> None:
         self._drain.begin()
-        self._loop.call_later(self._notice_s, super().handle_exit, sig, None)
+        loop.call_later(self._notice_s, super().handle_exit, sig, None)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasklift.economics import Economics, Gates, Quantity
-from tasklift.measure.deciding.break_even import BreakEven, Payback, break_even_of, payback_of
+from tasklift.measure.deciding.break_even import Payback, break_even_of, payback_of
 from tasklift.measure.deciding.flips import FLIPPABLE, flips_of, prompt_needs, tornado
 from tasklift.measure.deciding.gates import failed_gates
 from tasklift.measure.deciding.information import evpi, evppi
 from tasklift.measure.deciding.lines import lines_of
-from tasklift.measure.deciding.next_measurement import Question, measurements
+from tasklift.measure.deciding.next_measurement import Measurement, Question, measurements
 from tasklift.measure.deciding.non_inferiority import non_inferior
 from tasklift.measure.deciding.options import HUMAN, NOTHING, Option, World, world_of
 from tasklift.measure.deciding.reasons import reasons_of
@@ -69,23 +69,17 @@ def decide(
     today = settings.today or datetime.date.today()
     world = world_of(evidence, economics, settings.draws, settings.seed)
     failed = {name: failed_gates(evidence, world, o, gates, today) for name, o in world.options.items()}
-    allowed = [n for n, o in world.options.items() if o.choosable and not any(failed[n].values())]
-    hopeful = [
-        n
-        for n, o in world.options.items()
-        if o.choosable and o.column is not None and [g for g, why in failed[n].items() if why] == ["min_metric"]
-    ]
+    allowed, hopeful = _allowed(world, failed)
     shown = _shown(evidence, world, failed, allowed)
     costs = np.stack([world.totals[n] for n in allowed], axis=1) if allowed else np.zeros((1, 1))
     everything = evpi(costs)
     lines = lines_of(world, allowed)
     single = evppi(costs, lines) if settings.parameters and len(allowed) > 1 else {}
     best = _best(world, shown, allowed, everything)
-    asked = Question(evidence, world, economics, gates, allowed, hopeful, best, lines)
-    found = measurements(asked)
-    more = found[0] if found and (best is None or found[0].gain_usd > 0) else None
+    more = _worthwhile(Question(evidence, world, economics, gates, allowed, hopeful, best, lines))
     verdict: Verdict = "none_passes" if best is None else "measure_first" if more else "choose"
     others = [name for name in allowed if name != best]
+    pairs = _pairs(world, best, others)
     return Decision(
         id=fingerprint_of(evidence.id, economics.model_dump(mode="json"), gates.model_dump(), settings.seed)[:16],
         verdict=verdict,
@@ -93,8 +87,8 @@ def decide(
         candidate=best if verdict == "choose" else None,
         leading=best,
         options=shown,
-        break_even=_break_even(world, best, others),
-        payback=_payback(world, best, others),
+        break_even={f"{a} vs {b}": break_even_of(world.parts[a], world.parts[b]) for a, b in pairs},
+        payback=_payback(world, pairs),
         non_inferior=non_inferior(evidence, best, others, economics) if best else {},
         evpi_usd_per_year=round(everything, 2),
         evppi=single,
@@ -107,14 +101,32 @@ def decide(
         cautions=_cautions(evidence, world),
         valid_until=_valid_until(world, best, today).isoformat(),
         evaluation=evidence.provenance.get("evaluation", evidence.id),
-        evidence={
-            "source": evidence.source,
-            "rows": len(evidence),
-            "unpaired": sum(one.count for one in evidence.unpaired),
-            "provenance": dict(evidence.provenance),
-        },
+        evidence=_rests_on(evidence),
         draws=settings.draws,
     )
+
+
+def _allowed(world: World, failed: Mapping[str, Mapping[str, str]]) -> tuple[list[str], list[str]]:
+    """Options that pass every gate, and measured ones that only lack evidence of being good enough."""
+    choosable = {name: option for name, option in world.options.items() if option.choosable}
+    why = {name: [gate for gate, reason in failed[name].items() if reason] for name in choosable}
+    hopeful = [name for name, option in choosable.items() if option.column is not None and why[name] == ["min_metric"]]
+    return [name for name in choosable if not why[name]], hopeful
+
+
+def _worthwhile(asked: Question) -> Measurement | None:
+    """The best measurement where it is worth more than its price, or where nothing can be chosen without one."""
+    found = measurements(asked)
+    return found[0] if found and (asked.best is None or found[0].gain_usd > 0) else None
+
+
+def _rests_on(evidence: Evidence) -> dict[str, object]:
+    return {
+        "source": evidence.source,
+        "rows": len(evidence),
+        "unpaired": sum(one.count for one in evidence.unpaired),
+        "provenance": dict(evidence.provenance),
+    }
 
 
 def _shown(
@@ -204,14 +216,10 @@ def _pairs(world: World, best: str | None, others: Sequence[str]) -> list[tuple[
     return [(best, o) if unit[best] <= unit[o] else (o, best) for o in others] if best else []
 
 
-def _break_even(world: World, best: str | None, others: Sequence[str]) -> dict[str, BreakEven]:
-    return {f"{a} vs {b}": break_even_of(world.parts[a], world.parts[b]) for a, b in _pairs(world, best, others)}
-
-
-def _payback(world: World, best: str | None, others: Sequence[str]) -> dict[str, Payback]:
+def _payback(world: World, pairs: Sequence[tuple[str, str]]) -> dict[str, Payback]:
     """For each pair, the option with the dearer set-up first."""
     found = {}
-    for pair in _pairs(world, best, others):
+    for pair in pairs:
         draws = {name: world.options[name].draws for name in pair}
         first, second = sorted(pair, key=lambda name: -draws[name].setup_usd.mean())
         if draws[first].setup_usd.mean() > draws[second].setup_usd.mean():

@@ -13,6 +13,14 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the tables."""
+    _releases()
+    _traces()
+    _feedback()
+    _reviews()
+    _losses()
+
+
+def _releases() -> None:
     op.create_table(
         "releases",
         sa.Column("task", sa.Text, primary_key=True),
@@ -24,6 +32,9 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("routes", sa.Text, nullable=False),
     )
+
+
+def _traces() -> None:
     op.create_table(
         "traces",
         sa.Column("id", sa.Text, primary_key=True),
@@ -45,6 +56,12 @@ def upgrade() -> None:
         sa.Column("input", sa.Text),
         sa.Column("prediction", sa.Text, nullable=False),
     )
+    op.create_index("traces_of_release", "traces", ["task", "release", "arm"])
+    op.create_index("traces_in_time", "traces", ["task", "at"])
+    op.create_index("traces_paired", "traces", ["pair"])
+
+
+def _feedback() -> None:
     op.create_table(
         "feedback",
         sa.Column("id", sa.Text, primary_key=True),
@@ -57,6 +74,11 @@ def upgrade() -> None:
         sa.Column("score", sa.Double),
         sa.Column("comment", sa.Text),
     )
+    op.create_index("feedback_of_trace", "feedback", ["trace"])
+    op.create_index("feedback_of_task", "feedback", ["task", "at"])
+
+
+def _reviews() -> None:
     op.create_table(
         "reviews",
         sa.Column("id", sa.Text, primary_key=True),
@@ -71,6 +93,11 @@ def upgrade() -> None:
         sa.Column("by", sa.Text),
         sa.Column("answered_at", sa.Double),
     )
+    op.create_index("reviews_of_trace", "reviews", ["trace"])
+    op.create_index("reviews_open", "reviews", ["task", "answered_at", "at"])
+
+
+def _losses() -> None:
     op.create_table(
         "losses",
         sa.Column("id", sa.Text, primary_key=True),
@@ -78,10 +105,3 @@ def upgrade() -> None:
         sa.Column("traces", sa.Integer, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
     )
-    op.create_index("traces_of_release", "traces", ["task", "release", "arm"])
-    op.create_index("traces_in_time", "traces", ["task", "at"])
-    op.create_index("traces_paired", "traces", ["pair"])
-    op.create_index("feedback_of_trace", "feedback", ["trace"])
-    op.create_index("feedback_of_task", "feedback", ["task", "at"])
-    op.create_index("reviews_of_trace", "reviews", ["trace"])
-    op.create_index("reviews_open", "reviews", ["task", "answered_at", "at"])
