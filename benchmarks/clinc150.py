@@ -28,7 +28,8 @@ from tasklift.strategies.classifier import label_indices, texts_of
 from tasklift.strategies.encoder import EncoderCandidate
 from tasklift.strategies.fitting import fit_or_load
 from tasklift.strategies.frozen import FrozenEncoder, fit_head
-from tasklift.strategies.knn import Knn, nearest
+from tasklift.strategies.knn import Knn
+from tasklift.strategies.neighbours import nearest
 from tasklift.strategy import Strategy
 
 BARS = {"majority": None, "baseline": None, "knn": None, "frozen": None, "encoder": 0.94}

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tasklift.errors import ConfigError, MissingDependencyError
 
-Kind = Literal["strategy", "model", "embedder"]
+Kind = Literal["strategy", "model", "embedder", "metric"]
 
 ENTRIES: dict[Kind, dict[str, str]] = {
     "strategy": {
@@ -34,6 +34,17 @@ ENTRIES: dict[Kind, dict[str, str]] = {
         "minilm": "tasklift.data.embed_minilm:MiniLM",
         "static": "tasklift.data.embed_static:StaticEmbedder",
     },
+    "metric": {
+        "accuracy": "tasklift.metrics.right:Accuracy",
+        "macro_f1": "tasklift.metrics.macro_f1:MacroF1",
+        "set_f1": "tasklift.metrics.set_f1:SetF1",
+        "macro_label_f1": "tasklift.metrics.set_f1:MacroLabelF1",
+        "field_f1": "tasklift.metrics.field_f1:FieldF1",
+        "mae": "tasklift.metrics.distance:MeanAbsoluteError",
+        "quadratic_kappa": "tasklift.metrics.distance:QuadraticKappa",
+        "rouge_l": "tasklift.metrics.rouge:RougeL",
+        "chrf": "tasklift.metrics.chrf:ChrF",
+    },
 }
 
 #: Top-level packages that an extra brings.
@@ -45,6 +56,7 @@ GROUPS: dict[Kind, str] = {
     "strategy": "tasklift.strategies",
     "model": "tasklift.models",
     "embedder": "tasklift.embedders",
+    "metric": "tasklift.metrics",
 }
 
 

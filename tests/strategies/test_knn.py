@@ -12,7 +12,8 @@ import pytest
 from tasklift.dataset import Dataset
 from tasklift.errors import ConfigError, StrategyError
 from tasklift.strategies.fitting import load_candidate
-from tasklift.strategies.knn import Knn, Vote, nearest
+from tasklift.strategies.knn import Knn, Vote
+from tasklift.strategies.neighbours import nearest
 from tasklift.strategy import Context
 from tasklift.task import Task
 

@@ -16,7 +16,7 @@ from tasklift.errors import ConfigError
 from tasklift.llm.model import Message
 
 #: What a template may name.
-FIELDS = frozenset({"instruction", "labels", "examples", "text", "input"})
+FIELDS = frozenset({"instruction", "labels", "form", "cue", "examples", "text", "input"})
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
@@ -25,8 +25,9 @@ _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, t
 class Template:
     """A system and a user template.
 
-    Both see `instruction` (text), `labels` (label -> definition), `examples` (list of objects with
-    `text` and `label`, the nearest last), `text` (the main input text) and `input` (all input fields).
+    Both see `instruction` (text), `labels` (label -> definition), `form` (what an answer must look like), `cue` (the
+    word before an answer, such as `Label`), `examples` (list of objects with `text` and `label`, the answer as it
+    should be written, the nearest last), `text` (the main input text) and `input` (all input fields).
     What does not change from row to row belongs into `system`: a prefix cache then serves it.
     """
 
@@ -52,6 +53,8 @@ class Template:
         trial = {
             "instruction": "i",
             "labels": {"a": "b"},
+            "form": "f",
+            "cue": "c",
             "examples": [{"text": "t", "label": "a"}],
             "text": "t",
         }

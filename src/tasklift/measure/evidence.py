@@ -20,6 +20,7 @@ from tasklift.measure.metrics import right_of
 from tasklift.prediction import Usage
 from tasklift.strategies.artifact import fingerprint_of
 from tasklift.strategy import Resources
+from tasklift.task import Task
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -165,7 +166,7 @@ class Evidence:
         return cls(
             source=f"evaluation {evaluation.id}",
             item_ids=tuple(row.id for row in rows),
-            options={result.name: _measured(result, rows.outputs) for result in results},
+            options={result.name: _measured(result, rows.outputs, evaluation.task) for result in results},
             expected=tuple(rows.outputs),
             slices=tuple(row.slice for row in rows),
             clusters=_clusters([row.group for row in rows]),
@@ -180,12 +181,12 @@ class Evidence:
         )
 
 
-def _measured(result: CandidateResult, expected: Sequence[Any]) -> OptionEvidence:
+def _measured(result: CandidateResult, expected: Sequence[Any], task: Task) -> OptionEvidence:
     hosted = result.card.parameters.get("model") if result.traits["remote"] else None
     return OptionEvidence(
         name=result.name,
         family=result.card.family,
-        score=right_of(result.predictions, expected),
+        score=right_of(result.predictions, expected, task),
         deferred=np.array([p.deferred for p in result.predictions], dtype=bool),
         failed=np.array([p.error is not None for p in result.predictions], dtype=bool),
         outputs=tuple(p.output for p in result.predictions),

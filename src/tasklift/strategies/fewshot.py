@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,24 +15,25 @@ from tasklift.dataset import Dataset
 from tasklift.llm.model import Model, Request
 from tasklift.llm.open import open_model
 from tasklift.llm.template import Template
+from tasklift.outputs.labels import Label
 from tasklift.prediction import DECIMALS, Prediction, Usage
 from tasklift.strategies.artifact import Card, read_arrays, write_artifact
 from tasklift.strategies.classifier import label_indices, text_of, texts_of
-from tasklift.strategies.knn import nearest
+from tasklift.strategies.neighbours import nearest
 from tasklift.strategies.prompt import PromptedCandidate, prediction_of
-from tasklift.strategies.recipe import Recipe, require, require_rows
+from tasklift.strategies.recipe import EVERY_KIND, Recipe, require, require_rows
 from tasklift.strategy import Context, Family, Input, Resources
 from tasklift.task import Task
 from tasklift.worker import on_worker, timed
 
-SYSTEM = """{{ instruction }} Answer with exactly one label and nothing else."""
+SYSTEM = """{{ instruction }} {{ form }}"""
 USER = """{% for example in examples %}
 Message: {{ example.text }}
-Label: {{ example.label }}
+{{ cue }}: {{ example.label }}
 
 {% endfor %}
 Message: {{ text }}
-Label:"""
+{{ cue }}:"""
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class FewShot(Recipe):
 
     name: ClassVar[str] = "fewshot"
     family: ClassVar[Family] = "prompt"
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND
 
     model: str | Model = "local"
     embedder: str = "minilm"
@@ -78,18 +80,19 @@ class FewShot(Recipe):
 
     def parameters(self) -> dict[str, Any]:
         """The model by its name."""
-        named = {key: getattr(self, key) for key in self.__dataclass_fields__ if key != "model"}
+        named = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "model"}
         return named | {"model": self.model if isinstance(self.model, str) else self.model.name}
 
     def fit(self, task: Task, train: Dataset) -> FewShotCandidate:
         """Embed the rows, and measure on them (each left out in turn) how right agreeing neighbours are."""
-        require_rows(task, train, self.name)
-        texts, truth = texts_of(train, task.input_fields), label_indices(train, list(task.labels))
+        require_rows(task, train, self.name, self.kinds)
+        texts, one_label = texts_of(train, task.input_fields), task.output.kind == "label"
+        truth = label_indices(train, list(task.labels)) if one_label else np.zeros(0, dtype=np.int64)
         done = timed(open_embedder(self.embedder).encode, texts)
-        agreement = agreed_accuracy(done.value, truth, self.examples)
-        notes = {"agreed_accuracy": agreement}
+        notes = {"agreed_accuracy": agreed_accuracy(done.value, truth, self.examples)} if one_label else {}
         card = self.card(task, train, Resources(labels=len(train), cpu_s=done.cpu_s), notes=notes)
-        return FewShotCandidate(card, open_model(self.model), Store(texts, truth, done.value))
+        answers = [task.output.write(value) for value in train.outputs]
+        return FewShotCandidate(card, open_model(self.model), Store(texts, truth, done.value, answers))
 
     def reload(self, folder: Path, card: Card) -> FewShotCandidate:
         """A saved candidate, asking this recipe's model."""
@@ -103,11 +106,15 @@ class FewShot(Recipe):
 
 @dataclass(frozen=True)
 class Store:
-    """The labelled rows: texts [n], label indices [n], vectors [n, dimensions]."""
+    """The labelled rows: texts [n], label indices [n], vectors [n, dimensions], answers as they should be written [n].
+
+    Kinds of output other than one label have no label indices.
+    """
 
     texts: Sequence[str]
     truth: NDArray[np.int64]
     vectors: Vectors
+    answers: Sequence[str]
 
 
 def read_store(folder: Path, card: Card) -> Store:
@@ -116,8 +123,9 @@ def read_store(folder: Path, card: Card) -> Store:
     Raises:
         ArtifactError: damaged.
     """
-    stored = read_arrays(folder)
-    return Store(list(card.settings["texts"]), stored["truth"], stored["vectors"])
+    stored, labels = read_arrays(folder), list(card.labels)
+    answers = card.settings.get("answers") or [labels[i] for i in stored["truth"]]
+    return Store(list(card.settings["texts"]), stored["truth"], stored["vectors"], list(answers))
 
 
 class FewShotCandidate(PromptedCandidate):
@@ -135,6 +143,9 @@ class FewShotCandidate(PromptedCandidate):
         order = done.value
         usage = Usage(cpu_s=done.cpu_s)
         chosen = order[: parameters["examples"]]
+        if not isinstance(self.output, Label):
+            answer = await self.written(self.request(value, self.labels, ctx, self._examples(chosen)))
+            return answer.with_timing(answer.usage + usage, answer.latency_s + done.wall_s)
         shared = {self.labels[self._store.truth[i]] for i in chosen}
         if parameters["skip_agreed"] and len(shared) == 1:
             confidence = round(float(self.notes["agreed_accuracy"]), DECIMALS)
@@ -161,19 +172,21 @@ class FewShotCandidate(PromptedCandidate):
         return [int(i) for i in index[0]]
 
     def _allowed(self, order: Sequence[int]) -> list[str]:
-        if self.card.parameters["pool"] == 0:
+        if self.card.parameters["pool"] == 0 or not isinstance(self.output, Label):
             return list(self.labels)
         near = {int(self._store.truth[i]) for i in order}
         return [label for i, label in enumerate(self.labels) if i in near]
 
     def _examples(self, chosen: Sequence[int]) -> list[Mapping[str, str]]:
         limit = self.card.parameters["example_chars"]
-        texts, truth = self._store.texts, self._store.truth
-        return [{"text": texts[i][:limit], "label": self.labels[truth[i]]} for i in reversed(chosen)]
+        texts, answers = self._store.texts, self._store.answers
+        return [{"text": texts[i][:limit], "label": answers[i]} for i in reversed(chosen)]
 
     def save(self, folder: Path) -> None:
         """Write card, vectors and the rows' texts: this artifact holds customers' text."""
         settings = {"texts": list(self._store.texts)}
+        if not isinstance(self.output, Label):
+            settings["answers"] = list(self._store.answers)
         card = Card(**{**self.card.__dict__, "settings": settings})
         write_artifact(folder, card, {"vectors": self._store.vectors, "truth": self._store.truth})
 

@@ -1,4 +1,4 @@
-"""Zero-shot prompting: a template with the label definitions, the model picks one of the labels."""
+"""Zero-shot prompting: a template says what is asked, the model picks a label or writes an answer of another kind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,28 +14,33 @@ import numpy as np
 from scipy.special import softmax
 
 from tasklift.dataset import Dataset
-from tasklift.errors import ModelError
+from tasklift.errors import InvalidOutputError, ModelError
 from tasklift.llm.model import Model, Reply, Request
 from tasklift.llm.open import open_model
 from tasklift.llm.template import Template
+from tasklift.llm.written import ask_for
+from tasklift.outputs.base import as_json
+from tasklift.outputs.labels import Label
 from tasklift.prediction import Prediction
 from tasklift.strategies.artifact import Card, write_artifact
 from tasklift.strategies.classifier import text_of
-from tasklift.strategies.recipe import Recipe, require
+from tasklift.strategies.recipe import EVERY_KIND, Recipe, require, require_kind
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
 from tasklift.task import Task
 
 SYSTEM = """{{ instruction }}
 
+{% if labels %}
 The labels, each with its meaning:
 {% for label, definition in labels.items() %}
 - {{ label }}: {{ definition }}
 {% endfor %}
 
-Answer with exactly one label and nothing else."""
+{% endif %}
+{{ form }}"""
 USER = """Message: {{ text }}
 
-Label:"""
+{{ cue }}:"""
 #: An input that says nothing: what the model answers to it is its bias (Zhao et al. 2021).
 NOTHING = "N/A"
 #: Longer inputs are cut, and the prediction says so.
@@ -46,11 +51,11 @@ LOWEST = -1000.0
 
 @dataclass(frozen=True)
 class Prompt(Recipe):
-    """Label definitions in, one label out.
+    """The instruction and what an answer must look like in, one answer out.
 
     Attributes:
         model: `local`, or the URL of an OpenAI-compatible endpoint with `#model-name`.
-        system: Jinja2 template of the system message; may use instruction, labels.
+        system: Jinja2 template of the system message; may use instruction, labels, form, cue.
         user: Jinja2 template of the user message; may also use text, input.
         calibrate: divide by what the model answers to an empty input, where it gives
             log-probabilities: small models prefer some label names whatever the text.
@@ -59,6 +64,7 @@ class Prompt(Recipe):
     name: ClassVar[str] = "prompt"
     family: ClassVar[Family] = "prompt"
     needs_rows: ClassVar[bool] = False
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND
 
     model: str | Model = "local"
     system: str = SYSTEM
@@ -75,11 +81,12 @@ class Prompt(Recipe):
 
     def parameters(self) -> dict[str, Any]:
         """The model by its name."""
-        named = {key: getattr(self, key) for key in self.__dataclass_fields__ if key != "model"}
+        named = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "model"}
         return named | {"model": self.model if isinstance(self.model, str) else self.model.name}
 
     def fit(self, task: Task, train: Dataset) -> PromptCandidate:
         """Nothing is trained and no row is looked at."""
+        require_kind(task, self.name, self.kinds)
         card = self.card(task, train, Resources())
         return PromptCandidate(card, open_model(self.model))
 
@@ -104,6 +111,7 @@ class PromptedCandidate(Candidate):
         self.training_ids = card.training_ids
         self.notes = card.notes
         self.labels = tuple(card.labels)
+        self.output = card.output_kind
         self.template = Template(card.parameters["system"], card.parameters["user"])
         self.traits = Traits(
             deterministic=model.deterministic,
@@ -158,12 +166,28 @@ class PromptedCandidate(Candidate):
             {
                 "instruction": self.card.instruction,
                 "labels": {label: known[label] for label in labels},
+                "form": self.output.form,
+                "cue": self.output.cue,
                 "examples": list(examples),
                 "text": text,
                 "input": {name: str(value.get(name, ""))[:MAX_CHARS] for name in self.card.input_fields},
             }
         )
-        return Request(messages, tuple(labels), seed=ctx.seed, repeat=ctx.repeat)
+        if isinstance(self.output, Label):
+            return Request(messages, tuple(labels), seed=ctx.seed, repeat=ctx.repeat)
+        schema, most = self.output.answer_schema, self.output.max_tokens
+        asked = as_json(schema) if schema else ""
+        return Request(messages, schema=asked, max_tokens=most, seed=ctx.seed, repeat=ctx.repeat)
+
+    async def written(self, request: Request, **notes: Any) -> Prediction:
+        """The model's answer to a task that asks for more than a label, mended once at most."""
+        found = await ask_for(self.model, request, self.output)
+        rest: dict[str, Any] = {"usage": found.usage, "latency_s": found.latency_s, "notes": notes}
+        if found.mended:
+            rest["notes"] = {**notes, "mended": not found.problem}
+        if found.problem:
+            return Prediction.failed(InvalidOutputError.kind, found.problem, **rest)
+        return Prediction(found.answer, **rest)
 
     def save(self, folder: Path) -> None:
         """Write the card; the model is named in it, not stored."""
@@ -183,6 +207,8 @@ class PromptCandidate(PromptedCandidate):
 
     async def answer(self, value: Input, ctx: Context) -> Prediction:
         """Ask, and correct for the model's bias where it gives log-probabilities."""
+        if not isinstance(self.output, Label):
+            return await self.written(self.request(value, self.labels, ctx))
         reply = await self.model.complete(self.request(value, self.labels, ctx))
         if reply.log_probs is None or not self.card.parameters["calibrate"]:
             return prediction_of(reply)
