@@ -88,7 +88,17 @@ def test_check_reports_in_json(run: Run, project: Path) -> None:
     assert (done.code, done.err) == (0, "")
     assert json.loads(done.out) == {
         "project": "mine",
-        "tasks": [{"task": "triage", "kind": "label", "labels": 3, "train": 9, "test": 3, "economics": True, "notes": []}],
+        "tasks": [
+            {
+                "task": "triage",
+                "kind": "label",
+                "labels": 3,
+                "train": 9,
+                "test": 3,
+                "economics": True,
+                "notes": [],
+            }
+        ],
     }
 
 

@@ -123,7 +123,7 @@ def figures_of(
     for name in task.metrics:
         metric = open_metric(name, task.output.kind)
         if name not in ("accuracy", "macro_f1") and not metric.needs_sources:
-            found[name] = estimate(metric.measure(answered), groups)
+            found[name] = estimate(metric, metric.measure(answered), groups)
     return found
 
 

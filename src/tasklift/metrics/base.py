@@ -51,6 +51,8 @@ class Metric(ABC):
     #: kinds of output that it is for
     kinds: ClassVar[frozenset[str]]
     higher_is_better: ClassVar[bool] = True
+    #: it lies between 0 and 1, as a share of something
+    is_share: ClassVar[bool] = True
     #: it holds answers against their source, which a stored evaluation does not keep
     needs_sources: ClassVar[bool] = False
 
@@ -97,16 +99,19 @@ def check_metrics(task: Task) -> None:
         raise ConfigError(f"right.metric = {named!r} gives no value of a single row; take one that does")
 
 
-def estimate(metric: RowMetric, clusters: Sequence[str] | None = None) -> Interval:
+def estimate(kind: Metric, metric: RowMetric, clusters: Sequence[str] | None = None) -> Interval:
     """The figure with its 95% BCa interval.
 
     Where no resampling moves it (all rows alike), a share gets Wilson's interval, and another figure its value alone.
+
+    Args:
+        metric: what `kind` measured.
     """
     rows = len(metric.parts)
     value = float(metric(np.ones((1, rows)))[0])
     try:
         return bca(metric, rows, clusters)
     except DataError:
-        if value in (0.0, 1.0):
+        if kind.is_share and 0 <= value <= 1:
             return wilson(value * rows, rows)
         return Interval(value, value, value)

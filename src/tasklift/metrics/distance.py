@@ -18,6 +18,7 @@ class MeanAbsoluteError(Metric):
     name: ClassVar[str] = "mae"
     kinds: ClassVar[frozenset[str]] = frozenset({"number"})
     higher_is_better: ClassVar[bool] = False
+    is_share: ClassVar[bool] = False
 
     def measure(self, cases: Cases) -> RowMetric:
         """Sum of distances over rows that have one; see `numbers_of`."""
@@ -34,6 +35,7 @@ class QuadraticKappa(Metric):
 
     name: ClassVar[str] = "quadratic_kappa"
     kinds: ClassVar[frozenset[str]] = frozenset({"number"})
+    is_share: ClassVar[bool] = False
 
     def measure(self, cases: Cases) -> RowMetric:
         """Moments of both."""

@@ -14,9 +14,9 @@ from pydantic import field_validator, model_validator
 from tasklift.errors import DataError
 from tasklift.outputs.base import MayAbstain, as_json, read_json, shown
 
-#: Tokens of an answer: the field names, and room for values.
-FIELD_TOKENS = 48
-LEAST_TOKENS = 128
+#: Characters that are counted for a value without a bound, and tokens for the object around the fields.
+FREE_CHARS = 160
+LEAST_TOKENS = 32
 
 
 class JsonOutput(MayAbstain):
@@ -59,8 +59,12 @@ class JsonOutput(MayAbstain):
 
     @property
     def max_tokens(self) -> int:
-        """Grows with the number of fields."""
-        return LEAST_TOKENS + FIELD_TOKENS * len(self.json_schema.get("properties", {}))
+        """For each field its name, its quotes, and a token for two characters of its longest value."""
+        lengths = [
+            len(name) + int(part.get("maxLength", FREE_CHARS)) if isinstance(part, Mapping) else FREE_CHARS
+            for name, part in self.json_schema.get("properties", {}).items()
+        ]
+        return LEAST_TOKENS + sum(8 + length // 2 for length in lengths)
 
     def check(self, value: Any) -> None:
         """Refuse what the schema refuses.
@@ -79,6 +83,13 @@ class JsonOutput(MayAbstain):
         if problems:
             more = f" (and {len(problems) - 2} more)" if len(problems) > 2 else ""
             raise DataError(f"the object does not obey the schema: {'; '.join(problems[:2])}{more}")
+
+    def write(self, value: Any) -> str:
+        """With its properties in the order of the schema, as constrained decoding writes them."""
+        if not isinstance(value, Mapping):
+            return as_json(value)
+        known = [name for name in self.json_schema.get("properties", {}) if name in value]
+        return as_json({name: value[name] for name in [*known, *(name for name in value if name not in known)]})
 
     def tidy(self, value: Any) -> Any:
         """Without absent fields, white space folded, keys in order: what the comparison sees."""

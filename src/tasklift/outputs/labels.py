@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import field_validator, model_validator
 
 from tasklift.errors import DataError
-from tasklift.outputs.base import OutputKind, nearest, shown
+from tasklift.outputs.base import OutputKind, as_json, nearest, shown
 
 
 class Label(OutputKind):
@@ -124,6 +124,10 @@ class Labels(OutputKind):
                 raise DataError(f"unknown label {label!r}; {nearest(str(label), self.labels)}")
         if len(set(value)) < len(value):
             raise DataError(f"{shown(list(value))} names a label twice; name each once")
+
+    def write(self, value: Any) -> str:
+        """In the order of the task, as constrained decoding writes them."""
+        return as_json(self.tidy(value))
 
     def tidy(self, value: Any) -> Any:
         """In the order of the task."""
