@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
+from statistics import fmean, variance
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from tasklift.errors import DataError
 from tasklift.measure.evidence import Evidence, OptionEvidence, Unpaired
 from tasklift.strategies.artifact import fingerprint_of
 
+#: 97.5th percentile of a standard normal.
+Z95 = 1.959964
 FAMILIES = ("prompt", "finetune", "layered", "human", "baseline")
 #: How many item ids are named where rows are left out.
 NAMED = 5
@@ -141,7 +143,22 @@ def _option(name: str, answers: Sequence[list[ResultRow]]) -> OptionEvidence:
         # A row without a cost gets the mean of the others: what is known of an item's price.
         cost_usd=np.array([fmean(known) if c is None else c for c in costs]) if known else None,
         latencies_s=seconds,
+        noise_floor=_floor(answers),
     )
+
+
+def _floor(answers: Sequence[list[ResultRow]]) -> float | None:
+    """Noise of the mean over the repeats, where every item that the option answered has some; else None.
+
+    Each pair of repeats is an A/A run: half its mean squared move is the variance of one answer, and the mean
+    of R repeats of n items has that over R n. The floor is that of the difference of two such means.
+    """
+    scores = [[_score([row]) for row in repeats if not row.deferred] for repeats in answers]
+    scores = [some for some in scores if some]
+    if not scores or min(map(len, scores)) < 2:
+        return None
+    spread = sum(variance(some) / len(some) for some in scores) + 1 / fmean(map(len, scores))
+    return float(Z95 * (2 * spread) ** 0.5 / (len(scores) + 2))
 
 
 def _score(repeats: list[ResultRow]) -> float:
