@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tasklift.errors import DataError
 from tasklift.measure.evaluation import CandidateResult, Evaluation
+from tasklift.measure.judged import Judged
 from tasklift.measure.metrics import right_of
 from tasklift.measure.noise import NoiseFloor
 from tasklift.prediction import Usage
@@ -62,6 +63,8 @@ class OptionEvidence:
         fingerprint: of the candidate; '' where it has none.
         curve: the same option with fewer labels.
         noise_floor: difference of accuracy that two runs of it reach by chance; None: it was not run twice.
+        judge: what a model that judges said, and what it is worth; then `score` holds corrected values, which
+            only together mean something and may lie outside 0 to 1. None: people or the expected answers judged.
     """
 
     name: str
@@ -80,6 +83,7 @@ class OptionEvidence:
     fingerprint: str = ""
     curve: tuple[CurvePoint, ...] = ()
     noise_floor: float | None = None
+    judge: Judged | None = None
 
     @property
     def answered(self) -> Flags:
@@ -162,6 +166,11 @@ class Evidence:
         seen = [self.source, list(self.item_ids), parts, money, dict(self.provenance)]
         return fingerprint_of(*seen, *([floors] if any(f is not None for f in floors) else []))[:16]
 
+    @property
+    def judges(self) -> dict[str, Judged]:
+        """Option -> what its judge is worth, of those that a model judged."""
+        return {name: option.judge for name, option in self.options.items() if option.judge is not None}
+
     @classmethod
     def from_evaluation(cls, evaluation: Evaluation) -> Evidence:
         """All measured candidates but people, who are priced and not measured."""
@@ -223,7 +232,7 @@ def _check(option: OptionEvidence, rows: int, source: str) -> None:
             "give each a score from 0 to 1, or leave the rows out"
         )
     seen = option.score[~np.isnan(option.score)]
-    if ((seen < 0) | (seen > 1)).any():
+    if option.judge is None and ((seen < 0) | (seen > 1)).any():
         raise DataError(f"{source}: {option.name} has a score of {seen[(seen < 0) | (seen > 1)][0]:g}, not in 0..1")
     if option.cost_usd is not None and not (np.isfinite(option.cost_usd) & (option.cost_usd >= 0)).all():
         raise DataError(f"{source}: {option.name} has a cost that is negative or no number")

@@ -93,6 +93,7 @@ def decide(
         payback=_payback(world, pairs),
         non_inferior=non_inferior(evidence, best, others, economics) if best else {},
         noise=noise,
+        judges=evidence.judges,
         evpi_usd_per_year=round(everything, 2),
         evppi=single,
         next_measurement=more,
@@ -179,6 +180,9 @@ def _accuracy(evidence: Evidence, world: World, option: Option) -> Interval | No
         return Interval(float(right.mean()), *np.quantile(right, [0.025, 0.975]).tolist())
     if option.measured is None or option.column is None or not option.measured.answered.any():
         return None
+    if judge := option.measured.judge:  # answers that failed are wrong without being judged
+        share, c = judge.rows / option.measured.answered.sum(), judge.corrected
+        return Interval(c.value * share, c.low * share, c.high * share)
     score = option.measured.score[option.measured.answered]
     if evidence.clusters is None and np.isin(score, (0.0, 1.0)).all():
         return wilson(float(score.sum()), len(score))
