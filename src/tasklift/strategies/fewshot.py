@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasklift.data.embed import Vectors, open_embedder
+from tasklift.data.nearest import nearest
 from tasklift.dataset import Dataset
 from tasklift.llm.model import Model, Request
 from tasklift.llm.open import open_model
@@ -18,9 +19,9 @@ from tasklift.llm.template import Template
 from tasklift.prediction import DECIMALS, Prediction, Usage
 from tasklift.strategies.artifact import Card, read_arrays, write_artifact
 from tasklift.strategies.classifier import label_indices, text_of, texts_of
-from tasklift.strategies.knn import nearest
 from tasklift.strategies.prompt import PromptedCandidate, prediction_of
-from tasklift.strategies.recipe import Recipe, require, require_rows
+from tasklift.strategies.prompted import Grounded
+from tasklift.strategies.recipe import require, require_rows
 from tasklift.strategy import Context, Family, Input, Resources
 from tasklift.task import Task
 from tasklift.worker import on_worker, timed
@@ -36,7 +37,7 @@ Label:"""
 
 
 @dataclass(frozen=True)
-class FewShot(Recipe):
+class FewShot(Grounded):
     """Nearest labelled rows as examples; the model is skipped where they all agree.
 
     Attributes:
@@ -70,11 +71,13 @@ class FewShot(Recipe):
             f"pool={self.pool} must be 0 or at least examples",
         )
         require(self.example_chars > 0, self.name, f"example_chars={self.example_chars} must be positive")
+        self.check_grounding()
         Template(self.system, self.user).check()
 
     def base(self) -> str:
-        """Snapshots of model and embedder."""
-        return f"{open_model(self.model).snapshot} {open_embedder(self.embedder).snapshot}"
+        """Snapshots of model and embedder, and of the documents where there are any."""
+        snapshots = f"{open_model(self.model).snapshot} {open_embedder(self.embedder).snapshot}"
+        return f"{snapshots} {self.documents_hash()}".rstrip()
 
     def parameters(self) -> dict[str, Any]:
         """The model by its name."""
@@ -88,7 +91,8 @@ class FewShot(Recipe):
         done = timed(open_embedder(self.embedder).encode, texts)
         agreement = agreed_accuracy(done.value, truth, self.examples)
         notes = {"agreed_accuracy": agreement}
-        card = self.card(task, train, Resources(labels=len(train), cpu_s=done.cpu_s), notes=notes)
+        setup = Resources(labels=len(train), cpu_s=done.cpu_s)
+        card = self.card(task, train, setup, notes=notes, settings=self.grounding())
         return FewShotCandidate(card, open_model(self.model), Store(texts, truth, done.value))
 
     def reload(self, folder: Path, card: Card) -> FewShotCandidate:
@@ -150,7 +154,9 @@ class FewShotCandidate(PromptedCandidate):
 
     async def rendered(self, value: Input, ctx: Context) -> Request:
         """With the rows that are retrieved for this input."""
-        order = (await on_worker(self._retrieve, text_of(value, self.card.input_fields))).value
+        text = text_of(value, self.card.input_fields)
+        ctx, _ = await self.sources.around(text, ctx)
+        order = (await on_worker(self._retrieve, text)).value
         chosen = order[: self.card.parameters["examples"]]
         return self.request(value, self._allowed(order), ctx, self._examples(chosen))
 
@@ -173,7 +179,7 @@ class FewShotCandidate(PromptedCandidate):
 
     def save(self, folder: Path) -> None:
         """Write card, vectors and the rows' texts: this artifact holds customers' text."""
-        settings = {"texts": list(self._store.texts)}
+        settings = {**self.card.settings, "texts": list(self._store.texts)}
         card = Card(**{**self.card.__dict__, "settings": settings})
         write_artifact(folder, card, {"vectors": self._store.vectors, "truth": self._store.truth})
 
