@@ -15,9 +15,10 @@ from tasklift.measure.deciding.gates import failed_gates
 from tasklift.measure.deciding.held import Held, error_usd, fair_lead, held, pairs_within_noise
 from tasklift.measure.deciding.information import evpi, evppi
 from tasklift.measure.deciding.lines import lines_of
-from tasklift.measure.deciding.next_measurement import Measurement, Question, measurements
+from tasklift.measure.deciding.next_measurement import Measurement, Question, expected_costs, measurements
 from tasklift.measure.deciding.non_inferiority import non_inferior
 from tasklift.measure.deciding.options import HUMAN, NOTHING, Option, World, world_of
+from tasklift.measure.deciding.quantities import Draws
 from tasklift.measure.deciding.reasons import reasons_of
 from tasklift.measure.deciding.record import Assumption, Decision, OptionVerdict, Verdict
 from tasklift.measure.evaluation import Evaluation
@@ -75,7 +76,7 @@ def decide(
     costs = np.stack([world.totals[n] for n in allowed], axis=1) if allowed else np.zeros((1, 1))
     everything = evpi(costs)
     lines = lines_of(world, allowed)
-    single = evppi(costs, lines) if settings.parameters and len(allowed) > 1 else {}
+    single = evppi(costs, lines, _by_rates(world, allowed)) if settings.parameters and len(allowed) > 1 else {}
     cheapest = _best(world, shown, allowed, everything)
     best = _fair(world, shown, allowed, cheapest, pairs_within_noise(evidence, allowed))
     more = _worthwhile(Question(evidence, world, economics, gates, allowed, hopeful, best, lines))
@@ -122,6 +123,15 @@ def _worthwhile(asked: Question) -> Measurement | None:
     """The best measurement where it is worth more than its price, or where nothing can be chosen without one."""
     found = measurements(asked)
     return found[0] if found and (asked.best is None or found[0].gain_usd > 0) else None
+
+
+def _by_rates(world: World, names: Sequence[str]) -> Draws | None:
+    """[draws, names] expected costs given the error rates of all of them; None where none is uncertain."""
+    unsure = [f"{name}.error_rate" in world.drawn for name in names]
+    if not any(unsure):
+        return None
+    costs = expected_costs(world, names)
+    return np.where(unsure, costs, costs.mean(axis=0))
 
 
 def _rests_on(evidence: Evidence) -> dict[str, object]:
