@@ -89,7 +89,7 @@ class FewShot(Recipe):
         agreement = agreed_accuracy(done.value, truth, self.examples)
         notes = {"agreed_accuracy": agreement}
         card = self.card(task, train, Resources(labels=len(train), cpu_s=done.cpu_s), notes=notes)
-        return FewShotCandidate(card, open_model(self.model), Store(texts, truth, done.value))
+        return FewShotCandidate(card, open_model(self.model), Store(texts, truth, done.value, train.ids))
 
     def reload(self, folder: Path, card: Card) -> FewShotCandidate:
         """A saved candidate, asking this recipe's model."""
@@ -103,11 +103,12 @@ class FewShot(Recipe):
 
 @dataclass(frozen=True)
 class Store:
-    """The labelled rows: texts [n], label indices [n], vectors [n, dimensions]."""
+    """The labelled rows: texts [n], label indices [n], vectors [n, dimensions], ids [n]."""
 
     texts: Sequence[str]
     truth: NDArray[np.int64]
     vectors: Vectors
+    ids: Sequence[str] = ()
 
 
 def read_store(folder: Path, card: Card) -> Store:
@@ -117,7 +118,7 @@ def read_store(folder: Path, card: Card) -> Store:
         ArtifactError: damaged.
     """
     stored = read_arrays(folder)
-    return Store(list(card.settings["texts"]), stored["truth"], stored["vectors"])
+    return Store(list(card.settings["texts"]), stored["truth"], stored["vectors"], list(card.settings.get("ids", ())))
 
 
 class FewShotCandidate(PromptedCandidate):
@@ -174,6 +175,8 @@ class FewShotCandidate(PromptedCandidate):
     def save(self, folder: Path) -> None:
         """Write card, vectors and the rows' texts: this artifact holds customers' text."""
         settings = {"texts": list(self._store.texts)}
+        if self._store.ids:  # without them (older artifacts) no single row can be erased
+            settings["ids"] = list(self._store.ids)
         card = Card(**{**self.card.__dict__, "settings": settings})
         write_artifact(folder, card, {"vectors": self._store.vectors, "truth": self._store.truth})
 
