@@ -16,7 +16,7 @@ from tasklift.errors import ConfigError
 from tasklift.llm.model import Message
 
 #: What a template may name.
-FIELDS = frozenset({"instruction", "labels", "form", "cue", "examples", "text", "input"})
+FIELDS = frozenset({"instruction", "labels", "form", "cue", "examples", "passages", "text", "input"})
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
@@ -27,7 +27,8 @@ class Template:
 
     Both see `instruction` (text), `labels` (label -> definition), `form` (what an answer must look like), `cue` (the
     word before an answer, such as `Label`), `examples` (list of objects with `text` and `label`, the answer as it
-    should be written, the nearest last), `text` (the main input text) and `input` (all input fields).
+    should be written, the nearest last), `passages` (of documents: objects with `number`, `document`, `heading` and
+    `text`, the nearest first), `text` (the main input text) and `input` (all input fields).
     What does not change from row to row belongs into `system`: a prefix cache then serves it.
     """
 
@@ -56,9 +57,14 @@ class Template:
             "form": "f",
             "cue": "c",
             "examples": [{"text": "t", "label": "a"}],
+            "passages": [{"number": 1, "document": "d.md", "heading": "h", "text": "t"}],
             "text": "t",
         }
         self.render(trial | {"input": _AnyField()})
+
+    def names(self, field: str) -> bool:
+        """Does either part place `field` itself?"""
+        return field in _named(self.system) | _named(self.user)
 
     def render(self, values: Mapping[str, Any]) -> tuple[Message, ...]:
         """System and user message; an empty system template gives no system message.
@@ -75,6 +81,11 @@ class _AnyField(dict[str, str]):
 
     def __missing__(self, key: str) -> str:
         return "t"
+
+
+@lru_cache(maxsize=256)
+def _named(source: str) -> frozenset[str]:
+    return frozenset(find_undeclared_variables(_ENVIRONMENT.parse(source)))
 
 
 @lru_cache(maxsize=256)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from tasklift.data.embed import Vectors, open_embedder
+from tasklift.data.nearest import nearest
 from tasklift.dataset import Dataset
 from tasklift.stats.calibration import fit_temperature
 from tasklift.strategies.artifact import Arrays, Card, read_arrays
@@ -22,7 +23,7 @@ from tasklift.strategies.classifier import (
     texts_of,
     validation_cut,
 )
-from tasklift.strategies.neighbours import Choice, NeighbourCandidate, fit_neighbours, nearest, read_neighbours
+from tasklift.strategies.neighbours import Choice, NeighbourCandidate, fit_neighbours, read_neighbours
 from tasklift.strategies.recipe import EVERY_KIND, Recipe, require, require_rows
 from tasklift.strategy import Family, Resources
 from tasklift.task import Task
@@ -75,7 +76,8 @@ class Knn(Recipe):
             return self._fit_other(task, train)
         done = timed(self._fit, task, train)
         vote, notes = done.value
-        card = self.card(task, train, Resources(labels=len(train), cpu_s=done.cpu_s), notes=notes)
+        resources = Resources(labels=len(train), cpu_s=done.cpu_s)
+        card = self.card(task, train, resources, notes=notes, settings={"ids": list(train.ids)})
         return KnnCandidate(card, vote)
 
     def _fit_other(self, task: Task, train: Dataset) -> NeighbourCandidate:
