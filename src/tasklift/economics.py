@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import json
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -59,6 +61,24 @@ Volume = Annotated[Quantity, BeforeValidator(_plain_number), AfterValidator(_not
 def exactly(value: float) -> Quantity:
     """A quantity without uncertainty."""
     return Quantity(p10=value, p50=value, p90=value)
+
+
+def option_key(name: str, key: str) -> str:
+    """How economics.toml calls an amount of an option, quoted where TOML wants it."""
+    plain = re.fullmatch(r"[A-Za-z0-9_-]+", name) is not None
+    return f"options.{name if plain else json.dumps(name, ensure_ascii=False)}.{key}"
+
+
+def _in_usd(value: object) -> object:
+    if value != "USD":
+        raise ValueError("amounts must be in USD; convert them first")
+    return value
+
+
+def _some_months(value: float) -> float:
+    if value <= 0:
+        raise ValueError("set-up is spread over this, so it must be more than 0 months")
+    return value
 
 
 class CapacityStep(Schema):
@@ -176,8 +196,8 @@ class Economics(Schema):
         gates: limits that replace the task's own.
     """
 
-    currency: Literal["USD"] = "USD"
-    horizon_months: float = Field(default=12, gt=0)
+    currency: Annotated[Literal["USD"], BeforeValidator(_in_usd)] = "USD"
+    horizon_months: Annotated[float, AfterValidator(_some_months)] = Field(default=12, allow_inf_nan=False)
     items_per_month: Volume
     error_usd: Amount = exactly(0)
     error_usd_by_label: dict[str, Amount] = Field(default_factory=dict)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from tasklift.economics import Gates
+from tasklift.economics import Gates, option_key
 from tasklift.measure.deciding.options import HUMAN, NOTHING, Option, World
 from tasklift.measure.deciding.posterior import REST
 from tasklift.measure.deciding.quantities import Draws
@@ -31,7 +31,10 @@ def failed_gates(
     if option.name == NOTHING:
         return found
     if option.missing_price:
-        found["price"] = f"no price is known for {option.missing_price}: set options.{option.name}.item_usd"
+        found["price"] = (
+            f"no price is known for {option.missing_price}: set {option_key(option.name, 'item_usd')}, "
+            f"or its prices under prices.tokens"
+        )
     if gates.min_metric is not None:
         found["min_metric"] = _metric_gate(evidence, world, option, gates)
     if option.family == HUMAN:
@@ -99,7 +102,7 @@ def _end_of_life(option: Option, world: World, today: datetime.date) -> dict[str
         return {"end_of_life": ""}
     return {
         "end_of_life": f"shut down on {day}, before the horizon ends on {until}; "
-        f"set options.{option.name}.migration_usd to count a move"
+        f"set {option_key(option.name, 'migration_usd')} to count a move"
     }
 
 
@@ -108,7 +111,7 @@ def _trait_gate(option: Option, name: str, refused: str) -> str:
     traits: Mapping[str, bool] = option.measured.traits if option.measured else {}
     value = declared if declared is not None else traits.get(name)
     if value is None:
-        return f"not known: say so in options.{option.name}.{name}"
+        return f"not known: say so in {option_key(option.name, name)}"
     return refused if value == (name == "data_leaves_machine") else ""
 
 
