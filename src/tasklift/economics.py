@@ -191,6 +191,7 @@ class Economics(Schema):
         item_value_usd: what an item is worth when it is handled; then doing nothing is an option.
         margin: how much less accurate still counts as "no worse" (share of items).
         margin_by_slice: the same for single slices.
+        margin_by_metric: the same for further metrics, which are asked about only where they stand here.
         prices: prices of the measured quantities.
         options: what is known about single options, by name or by family (`prompt`, `finetune`, ...).
         gates: limits that replace the task's own.
@@ -208,6 +209,9 @@ class Economics(Schema):
     item_value_usd: Amount | None = None
     margin: float = Field(default=0.02, ge=0, lt=1)
     margin_by_slice: dict[str, float] = Field(default_factory=dict)
+    margin_by_metric: dict[Literal["macro_f1", "valid_outputs"], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default_factory=dict
+    )
     prices: UnitPrices = UnitPrices()
     options: dict[str, OptionCosts] = Field(default_factory=dict)
     gates: Gates | None = None
