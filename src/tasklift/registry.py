@@ -32,6 +32,7 @@ ENTRIES: dict[Kind, dict[str, str]] = {
     },
     "embedder": {
         "minilm": "tasklift.data.embed_minilm:MiniLM",
+        "huggingface": "tasklift.data.embed_minilm:SentenceEncoder",
         "static": "tasklift.data.embed_static:StaticEmbedder",
     },
 }
