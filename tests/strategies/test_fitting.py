@@ -187,7 +187,8 @@ def test_a_stopped_encoder_goes_on_to_equal_weights(
         """On so few rows no epoch may beat the start: here training on all rows always lasts two epochs."""
 
         def _cross_validated(self, *rest: Any) -> Any:
-            return super()._cross_validated(*rest) | {"epochs": 2}
+            chosen, logits = super()._cross_validated(*rest)
+            return chosen | {"epochs": 2}, logits
 
     strategy = Trained(max_epochs=2, learning_rate=1e-3, batch_size=8, folds=folds)
     heard: list[str] = []

@@ -99,12 +99,11 @@ class Encoder(Recipe):
         """Choose C, epochs and temperature on validation: see `folds`."""
         require_rows(task, train, self.name)
         done = timed(self._fit, task, train, report)
-        net, chosen = done.value
-        temperature, tokens = chosen["temperature"], chosen.pop("tokens")
-        setup = Resources(labels=len(train), tokens=tokens, cpu_s=done.cpu_s)
-        return EncoderCandidate(self.card(task, train, setup, notes=chosen), net, temperature)
+        net, chosen, held_out = done.value
+        setup = Resources(labels=len(train), tokens=chosen.pop("tokens"), cpu_s=done.cpu_s)
+        return EncoderCandidate(self.card(task, train, setup, notes=chosen), net, held_out)
 
-    def _fit(self, task: Task, train: Dataset, report: Report) -> tuple[Net, dict[str, Any]]:
+    def _fit(self, task: Task, train: Dataset, report: Report) -> tuple[Net, dict[str, Any], HeldOut]:
         progress = Progress(Checkpoint(self.fingerprint(task, train)))
         folds = self.folds or (FOLDS if len(train) <= FEW_ROWS else 1)
         if folds == 1:
@@ -112,8 +111,10 @@ class Encoder(Recipe):
         rows, labels = Rows.of(train, task, self.base_model), len(task.labels)
         definitions = Rows(list(task.labels.values()), np.arange(labels), self.base_model)
         if progress.chosen is None:
-            progress.begin_refit(self._cross_validated(rows, definitions, train, folds, (progress, report)))
+            chosen, logits = self._cross_validated(rows, definitions, train, folds, (progress, report))
+            progress.begin_refit(chosen, logits)
         chosen = dict(progress.chosen or {})
+        held_out = HeldOut(np.arange(len(train)), progress.logits)
         if chosen["definitions_learnt"]:
             rows = rows + definitions
         net = Net.start(open_pretrained(self.base_model), fit_head(*rows.pair, chosen["c"], labels))
@@ -125,15 +126,16 @@ class Encoder(Recipe):
             net.set_head(fit_head(net.row_vectors(tokens), rows.truth, chosen["c"], labels))
         # Each fold is left out once, so all folds together train `folds - 1` times on every row.
         count = sum(map(len, tokens)) * ((folds - 1) * self.max_epochs + chosen["epochs"])
-        return net, chosen | _stopped(training) | {"tokens": count}
+        return net, chosen | _stopped(training) | {"tokens": count}, held_out
 
-    def _held_out(self, task: Task, train: Dataset, progress: Progress, report: Report) -> tuple[Net, dict[str, Any]]:
+    def _held_out(
+        self, task: Task, train: Dataset, progress: Progress, report: Report
+    ) -> tuple[Net, dict[str, Any], HeldOut]:
         """The net of the best epoch on held-out rows, and what was chosen there."""
         least, most = HELD_OUT_SHARES
         share = min(most, max(least, HELD_OUT_ROWS / len(train)))
-        fitting, validation = (
-            Rows.of(rows, task, self.base_model) for rows in validation_cut(train, self.seed, 1 - share)
-        )
+        cut = validation_cut(train, self.seed, 1 - share)
+        fitting, validation = (Rows.of(rows, task, self.base_model) for rows in cut)
         labels = len(task.labels)
         strength, accuracy, _ = choose_head(fitting.pair, validation.pair, STRENGTHS, labels)
         net = Net.start(open_pretrained(self.base_model), fit_head(*fitting.pair, strength, labels))
@@ -150,14 +152,16 @@ class Encoder(Recipe):
         net.restore(best)
         trained = (len(progress.history) - 1) * sum(map(len, tokens))
         chosen = {"epochs": epochs, "validation_accuracy": accuracy, "validation_history": progress.history}
-        temperature = fit_temperature(net.logits(validation.texts), validation.truth)
-        chosen |= {"temperature": temperature, "c": strength, "tokens": trained}
-        return net, chosen | _stopped(training)
+        logits = net.row_logits(held_out)
+        chosen |= {"temperature": fit_temperature(logits, validation.truth), "c": strength, "tokens": trained}
+        ids = {row.id for row in cut[1]}
+        places = np.array([place for place, row in enumerate(train) if row.id in ids])
+        return net, chosen | _stopped(training), HeldOut(places, logits)
 
     def _cross_validated(
         self, rows: Rows, definitions: Rows, train: Dataset, folds: int, told: tuple[Progress, Report]
-    ) -> dict[str, Any]:
-        """What is best on all of the few rows, each judged by a net that was trained without its fold."""
+    ) -> tuple[dict[str, Any], NDArray[np.float64]]:
+        """What is best on all of the few rows, each judged by a net that was trained without its fold; its logits."""
         progress, report = told
         fold_of = cross_folds(train, folds, self.seed)
         plan = choose_crossed(rows.pair, definitions.vectors, fold_of, STRENGTHS)
@@ -176,7 +180,7 @@ class Encoder(Recipe):
         epochs = int(np.argmax(history))
         chosen = {"epochs": epochs, "validation_accuracy": history[epochs], "validation_history": history}
         chosen |= {"temperature": fit_temperature(logits[epochs], rows.truth), "c": plan.strength}
-        return chosen | {"definitions_learnt": plan.definitions, "folds": folds}
+        return chosen | {"definitions_learnt": plan.definitions, "folds": folds}, logits[epochs]
 
     def _fold(self, fitting: Rows, held_out: Rows, size: tuple[float, int], report: Report) -> NDArray[np.float64]:
         """[max_epochs + 1, held out, labels] by nets that were trained on the fitting rows, 0 epochs and more.
@@ -204,11 +208,11 @@ class Encoder(Recipe):
     @staticmethod
     def load(folder: Path, card: Card) -> EncoderCandidate:
         """A saved candidate."""
-        stored = {name: torch.from_numpy(array) for name, array in read_arrays(folder).items()}
-        encoder = Pretrained.restored(folder / "encoder")
-        net = Net(encoder, len(stored["head.bias"]))
-        net.restore(stored)
-        return EncoderCandidate(card, net, float(card.notes["temperature"]))
+        stored = read_arrays(folder)
+        held_out = HeldOut(stored.pop("held_out.rows"), stored.pop("held_out.logits").astype(np.float64))
+        net = Net(Pretrained.restored(folder / "encoder"), len(stored["head.bias"]))
+        net.restore({name: torch.from_numpy(array) for name, array in stored.items()})
+        return EncoderCandidate(card, net, held_out)
 
 
 def _stopped(training: Training) -> dict[str, str]:
@@ -250,12 +254,26 @@ class Rows:
         return Rows([*self.texts, *more.texts], np.concatenate([self.truth, more.truth]), self.encoder)
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """What was said of training rows by nets that had not seen them: for whoever chooses thresholds or weights.
+
+    Attributes:
+        rows: [m] places among the training rows.
+        logits: [m, labels], before the temperature.
+    """
+
+    rows: NDArray[np.int64]
+    logits: NDArray[np.float64]
+
+
 class EncoderCandidate(ClassifierCandidate):
     """The fine-tuned encoder."""
 
-    def __init__(self, card: Card, net: Net, temperature: float) -> None:
+    def __init__(self, card: Card, net: Net, held_out: HeldOut) -> None:
         super().__init__(card)
-        self._net, self._temperature = net, temperature
+        self.held_out = held_out
+        self._net, self._temperature = net, float(card.notes["temperature"])
 
     def probabilities(self, texts: Sequence[str]) -> Probabilities:
         """[n] texts -> [n, labels]."""
@@ -271,8 +289,11 @@ class EncoderCandidate(ClassifierCandidate):
         return self._net.head_logits(vectors)
 
     def arrays(self) -> Arrays:
-        """All weights."""
-        return {name: tensor.numpy() for name, tensor in self._net.state().items()}
+        """All weights, and what was said of held-out rows."""
+        arrays: dict[str, NDArray[Any]] = {name: tensor.numpy() for name, tensor in self._net.state().items()}
+        arrays["held_out.rows"] = self.held_out.rows
+        arrays["held_out.logits"] = self.held_out.logits.astype(np.float32)
+        return arrays
 
     def save(self, folder: Path) -> None:
         """With tokenizer and shape of the encoder: the folder needs no other model to answer."""

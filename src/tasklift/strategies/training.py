@@ -154,6 +154,8 @@ class Progress:
         best: validation accuracy, epoch and weights of the best epoch.
 
     In a cross-validation the logits of each finished fold are kept instead: folds of few rows are short.
+
+        logits: what the choice rests on, once it is made.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -162,6 +164,7 @@ class Progress:
         self._state, self._arrays = checkpoint.load() or ({}, {})
         self._state.setdefault("cpu_s", 0.0)
         credit(self._state["cpu_s"])  # what was spent before the fit was stopped
+        self.logits: NDArray[np.float64] = self._arrays.pop("logits", np.zeros((0, 0)))
         self.history: list[float] = self._state.get("history", [])
         self.best: tuple[float, int, dict[str, torch.Tensor]] = (-1.0, 0, {})
         if self.history and self.chosen is None:
@@ -192,12 +195,12 @@ class Progress:
         if self._checkpoint.is_due:
             self._checkpoint.save({"cpu_s": self._spent()}, self._arrays)
 
-    def begin_refit(self, chosen: Mapping[str, Any]) -> None:
-        """From now on what was chosen is known; the epochs kept so far are those of the other training."""
-        if self.chosen is None:
-            self._state = {"chosen": dict(chosen), "cpu_s": self._spent()}
-            self._arrays = {}
-            self._checkpoint.save(self._state, {})
+    def begin_refit(self, chosen: Mapping[str, Any], logits: NDArray[np.float64]) -> None:
+        """From now on what was chosen is known, and the logits it rests on; the folds are no longer needed."""
+        self.logits = logits
+        self._state = {"chosen": dict(chosen), "cpu_s": self._spent()}
+        self._arrays = {}
+        self._checkpoint.save(self._state, {"logits": logits})
 
     def restore(
         self,
@@ -253,7 +256,7 @@ class Progress:
             "order": order.bit_generator.state,
         }
         plain = {name: tensor.numpy() for name, tensor in arrays.items()}
-        self._checkpoint.save(state, plain | {"chance": torch.get_rng_state().numpy()})
+        self._checkpoint.save(state, plain | {"chance": torch.get_rng_state().numpy(), "logits": self.logits})
 
     def _spent(self) -> float:
         """CPU seconds of this fit so far, those before it was stopped included."""
