@@ -237,6 +237,15 @@ async def split_identity(runtime: Running, key: Chief, identity_id: int) -> dict
 @router.get("/attachments/{attachment_id}/content")
 async def get_attachment(runtime: Running, _: Reader, attachment_id: int) -> Response:
     """The file. Only pictures, sound and film by their first bytes are shown; everything else is a download."""
+    return await attachment_response(runtime, attachment_id)
+
+
+async def attachment_response(runtime: Runtime, attachment_id: int) -> Response:
+    """An attachment as it is safe to hand out.
+
+    Raises:
+        UnknownItemError, MediaError: it is not here.
+    """
     async with runtime.database.read() as connection:
         query = sa.select(attachments).where(attachments.c.id == attachment_id)
         row = (await connection.execute(query)).one_or_none()

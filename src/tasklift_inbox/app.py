@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp
 
-from tasklift_inbox.api import Access, router
+from tasklift_inbox.api import Access, attachment_response, router
+from tasklift_inbox.media import opened_file
 from tasklift_inbox.receive import Receiver
 from tasklift_inbox.runtime import Runtime, Settings
 from tasklift_inbox.worker import Worker
@@ -39,6 +40,7 @@ class Inbox:
             title="Tasklift Inbox", lifespan=self._lifespan, exception_handlers=exception_handlers(), redoc_url=None
         )
         app.add_route("/hooks/{name}", self._hook, methods=["GET", "POST"])
+        app.add_route("/files/{token}", self._file, methods=["GET"])
         app.add_route("/healthz", self._alive, methods=["GET"])
         app.add_route("/readyz", self._ready, methods=["GET"])
         app.add_route("/metrics", self._figures, methods=["GET"])
@@ -80,6 +82,11 @@ class Inbox:
         channel.verify(headers, body)
         await self.receiver.accept(channel.config.id, channel.dedupe_key(body), headers, body)
         return PlainTextResponse("ok")
+
+    async def _file(self, request: Request) -> Response:
+        """A provider fetches what we send: by a signed address that is good for an hour."""
+        number = opened_file(self.runtime.tools.signing_key, request.path_params["token"])
+        return await attachment_response(self.runtime, number)
 
     async def _alive(self, _: Request) -> Response:
         return JSONResponse({"status": "ok"})

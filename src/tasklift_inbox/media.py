@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import os
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from tasklift_inbox.tables import attachments, messages, raw_events
 from tasklift_platform.job_worker import GiveUpError, PutOffError
 from tasklift_platform.jobs import Job
 
+_TOKEN = re.compile(r"(\d{1,18})\.(\d{1,12})\.([0-9a-f]{32})")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 #: First bytes -> type. What is not here is no picture, sound or film to us.
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
@@ -136,6 +139,30 @@ def true_type(head: bytes, claimed: str) -> str:
             is_sound = mime == "video/mp4" and claimed.startswith("audio/")
             return claimed if is_office or is_sound else mime
     return "text/plain" if claimed == "text/plain" and b"\0" not in head else "application/octet-stream"
+
+
+def sign_file(key: bytes, attachment_id: int, *, lifetime_s: float = 3600.0, now: float | None = None) -> str:
+    """A token that opens one attachment for a while, for a provider that fetches what we send."""
+    until = int((time.time() if now is None else now) + lifetime_s)
+    return f"{attachment_id}.{until}.{_file_proof(key, attachment_id, until)}"
+
+
+def opened_file(key: bytes, token: str) -> int:
+    """The attachment that `token` opens.
+
+    Raises:
+        MediaError: it was made up, or is over.
+    """
+    match = _TOKEN.fullmatch(token)
+    if match is None or not hmac.compare_digest(_file_proof(key, int(match[1]), int(match[2])), match[3]):
+        raise MediaError("this address is not good")
+    if int(match[2]) < time.time():
+        raise MediaError("this address is not good any more")
+    return int(match[1])
+
+
+def _file_proof(key: bytes, attachment_id: int, until: int) -> str:
+    return hmac.new(key, f"file\0{attachment_id}\0{until}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 class Fetcher:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tasklift_inbox import changing, policy
 from tasklift_inbox.channels.base import Channel, NotSent, Outgoing, Upload, check_size
 from tasklift_inbox.errors import Outcome, RefusedError, SendError
-from tasklift_inbox.media import MediaStore
+from tasklift_inbox.media import MediaStore, sign_file
 from tasklift_inbox.outbox import outgoing_of
 from tasklift_inbox.pacing import hold, reserve
 from tasklift_inbox.runtime import Runtime
@@ -86,7 +86,12 @@ class Sender:
         query = sa.select(attachments).where(attachments.c.message_id == message_id).order_by(attachments.c.position)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
-        return [Upload(row.kind, row.mime, row.name, self._files.read(row.sha256)) for row in rows if row.sha256]
+        key, base = self._runtime.tools.signing_key, self._runtime.settings.public_url.rstrip("/")
+        return [
+            Upload(row.kind, row.mime, row.name, self._files.read(row.sha256), f"{base}/files/{sign_file(key, row.id)}")
+            for row in rows
+            if row.sha256
+        ]
 
     async def _is_settled(self, entry: sa.Row[Any], channel: Channel, outgoing: Outgoing) -> bool:
         """What became of an attempt that was cut off; False where it may be sent (again)."""

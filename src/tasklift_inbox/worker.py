@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable
 
 import sqlalchemy as sa
 
+from tasklift_inbox.channels.instagram import InstagramChannel
 from tasklift_inbox.channels.telegram import TelegramChannel
 from tasklift_inbox.errors import SendError
 from tasklift_inbox.media import Fetcher
 from tasklift_inbox.normalise import Normaliser
+from tasklift_inbox.privacy import registry_of
 from tasklift_inbox.receive import store_raw
 from tasklift_inbox.runtime import Runtime
 from tasklift_inbox.sending import Sender, note_health
@@ -26,6 +28,7 @@ _LOG = logging.getLogger("tasklift.inbox.worker")
 _LEASE_S = 90.0  # longer than one poll takes
 _PAUSE_S = 5.0
 _HEALTH_S = 60.0
+_SWEEP_S = 300.0
 
 
 class Worker:
@@ -50,6 +53,8 @@ class Worker:
             self._fetchers.run(stop),
             self._every(stop, 2.0, self._keep_polling),
             self._every(stop, _HEALTH_S, self._heal),
+            self._every(stop, _SWEEP_S, self._sweep),
+            self._every(stop, _SWEEP_S, self._finish_erasures),
         ]
         try:
             await asyncio.gather(*work)
@@ -128,6 +133,20 @@ class Worker:
     async def _set_cursor(self, name: str, cursor: dict[str, int]) -> None:
         async with self._runtime.database.write() as connection:
             await connection.execute(sa.update(channels).where(channels.c.id == name).values(cursor=compact(cursor)))
+
+    async def _sweep(self) -> None:
+        """Ask Instagram for what its webhooks did not bring; what is here already is left out by the constraints."""
+        for name, channel in list(self._runtime.channels.items()):
+            if not isinstance(channel, InstagramChannel):
+                continue
+            lease = await take_lease(self._runtime.database, f"inbox.sweep.{name}", _SWEEP_S / 2)
+            found = await channel.sweep() if lease is not None else None
+            if found is not None:
+                row = {"channel_id": name, "dedupe_key": channel.dedupe_key(found), "headers": "{}", "body": found}
+                await store_raw(self._runtime.database, [row])
+
+    async def _finish_erasures(self) -> None:
+        await registry_of(self._runtime).retry_open()
 
     async def _heal(self) -> None:
         """Look again at channels that were unhealthy: what waits for them goes on once they are well."""

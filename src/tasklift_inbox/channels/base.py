@@ -190,12 +190,13 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file to send. `content` is read when it is sent."""
+    """A file to send. `url` is a public address of it, for providers that fetch it themselves; good for an hour."""
 
     kind: str
     mime: str
     name: str
     content: bytes = field(repr=False)
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +362,8 @@ def check_size(abilities: Abilities, outgoing: Outgoing) -> None:
         RefusedError: text or attachment too long, or of a kind that this channel does not take.
     """
     longest = abilities.caption_chars if outgoing.uploads else abilities.text_chars
+    if outgoing.uploads and outgoing.text and not longest:
+        raise RefusedError("this channel takes no text beside an attachment: send it as a message of its own")
     if len(outgoing.text) > longest:
         raise RefusedError(f"the text has {len(outgoing.text)} characters, this channel takes {longest}: shorten it")
     for upload in outgoing.uploads:

@@ -10,6 +10,8 @@ from tasklift_inbox.channels.base import Channel, ChannelConfig, Tools
 
 #: As strings, so that a channel's own libraries load only where such a channel exists.
 KINDS = {
+    "instagram": "tasklift_inbox.channels.instagram:InstagramChannel",
+    "messenger": "tasklift_inbox.channels.messenger:MessengerChannel",
     "simulated": "tasklift_inbox.channels.simulated:SimulatedChannel",
     "telegram": "tasklift_inbox.channels.telegram:TelegramChannel",
     "whatsapp": "tasklift_inbox.channels.whatsapp:WhatsAppChannel",

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tasklift_inbox.testing.forms import form_of
 from tasklift_inbox.testing.scripted import Script, Trouble, answer_of
 
 
@@ -80,7 +81,7 @@ class FakeMeta:
     async def _send(self, request: Request) -> Response:
         if (refused := self._refusal(request)) is not None:
             return refused
-        account, body = request.path_params["account"], json.loads(await request.body())
+        account, body = request.path_params["account"], await _message(request)
         trouble = self.script.next()
         if trouble is None or trouble.takes_it:
             self.sent.append((account, body))
@@ -98,10 +99,8 @@ class FakeMeta:
     async def _upload(self, request: Request) -> Response:
         if (refused := self._refusal(request)) is not None:
             return refused
-        async with request.form() as form:
-            file = form.get("file") or form.get("filedata")
-            content = b"" if file is None or isinstance(file, str) else await file.read()
-            mime = "" if file is None or isinstance(file, str) else str(file.content_type)
+        form = await form_of(request)
+        mime, content = form.get("file") or form.get("filedata") or ("", b"")
         self.uploads.append((mime, content))
         number = str(next(self._numbers))
         key = "attachment_id" if request.url.path.endswith("message_attachments") else "id"
@@ -133,6 +132,17 @@ class FakeMeta:
         if (refused := self._refusal(request)) is not None:
             return refused
         return JSONResponse({"data": self.conversations.get(request.path_params["account"], [])})
+
+
+async def _message(request: Request) -> dict[str, Any]:
+    """JSON, or a form whose fields are JSON, with a file."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        return dict(json.loads(await request.body()))
+    form = await form_of(request)
+    return {
+        name: value[1] if isinstance(value, tuple) else json.loads(value) if value.startswith("{") else value
+        for name, value in form.items()
+    }
 
 
 def whatsapp_event(number_id: str, messages: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:

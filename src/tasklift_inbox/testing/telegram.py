@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tasklift_inbox.testing.forms import form_of
 from tasklift_inbox.testing.scripted import Script, Trouble, answer_of
 
 _SENDS = ("sendMessage", "sendPhoto", "sendVideo", "sendAudio", "sendVoice", "sendDocument", "sendSticker")
@@ -124,7 +125,6 @@ async def _fields(request: Request) -> dict[str, Any]:
         return dict(json.loads(await request.body() or b"{}"))
     found: dict[str, Any] = dict(request.query_params)
     if kind.startswith("multipart/form-data"):
-        async with request.form() as form:
-            for name, value in form.multi_items():
-                found[name] = value if isinstance(value, str) else await value.read()
+        for name, value in (await form_of(request)).items():
+            found[name] = value[1] if isinstance(value, tuple) else value
     return found
