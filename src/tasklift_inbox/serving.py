@@ -36,6 +36,8 @@ def serve(settings: Settings, host: str, port: int, *, works: bool) -> None:
         timeout_graceful_shutdown=_GRACE_S,
         limit_concurrency=2000,
     )
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises it again when it is done: no reason to fail
+        signal.signal(number, lambda *_: None)
     print(f"tasklift-inbox: http://{host}:{port}", file=sys.stderr)
     DrainingServer(config, inbox.drain).run()
 

@@ -66,7 +66,7 @@ async def _open_or_make(
                 "identity_id": identity,
                 "thread": thread,
                 "subject": clean(_subject(first[identity].item)),
-                "last_message_at": first[identity].item.sent_at,
+                "last_message_at": min(first[identity].item.sent_at, first[identity].received_at),
                 "created_at": first[identity].received_at,
             }
             for identity, thread in missing
