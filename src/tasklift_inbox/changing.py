@@ -164,7 +164,9 @@ async def _block(connection: AsyncConnection, channel_id: str, item: Changed) ->
     )
     match: sa.ColumnElement[bool] = identities.c.id.in_(whose)
     if item.actor:
-        match = sa.and_(identities.c.channel_id == channel_id, identities.c.external_id == item.actor)
+        ours = sa.exists().where(messages.c.channel_id == channel_id, messages.c.external_id == item.target)
+        ours = ours.where(messages.c.direction == "out")  # anybody can write a bounce of a mail that never was
+        match = sa.and_(identities.c.channel_id == channel_id, identities.c.external_id == item.actor, ours)
     await connection.execute(sa.update(identities).where(match).values(blocked=item.blocks))
 
 

@@ -26,8 +26,8 @@ from tasklift_platform.leases import Lease, release_lease, renew_lease, take_lea
 _LOG = logging.getLogger("tasklift.inbox.normalise")
 _BATCH = 40  # raw events; each may hold a batch of its own
 _BATCH_BYTES = 2 * 2**20
-_LEASE_S = 15.0
-_RENEW_S = 5.0
+_LEASE_S = 6.0
+_RENEW_S = 2.0
 _PAUSE_S = 0.5
 _NEW = sa.text("raw_events.state = 'new'")
 

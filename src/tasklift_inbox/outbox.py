@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tasklift_inbox import policy
 from tasklift_inbox.channels.base import Channel, Outgoing, Upload, check_size
 from tasklift_inbox.errors import RefusedError, UnknownItemError
+from tasklift_inbox.mail.tokens import message_id
+from tasklift_inbox.mail.writing import reply_headers
 from tasklift_inbox.media import MediaStore
 from tasklift_inbox.runtime import Runtime
 from tasklift_inbox.tables import attachments, conversations, identities, messages, outbox
@@ -48,7 +50,6 @@ class Reply:
     is_automatic: bool = False
     expected_version: int | None = None
     delay_s: float = 0.0
-    mail: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +95,17 @@ async def _enqueue(
     policy.check_window(channel.abilities, standing, wish)
     if reply.is_automatic:
         await policy.check_automatic(connection, conversation_id, reply.expected_version)
-    request = {"reply_to": reply.reply_to, "template": reply.template, "mail": dict(reply.mail)}
-    message_id = await _message(connection, row, reply)
+    mail = await _mail(connection, runtime, row, outbox_id) if channel.abilities.is_mail else {}
+    request = {"reply_to": reply.reply_to, "template": reply.template, "mail": mail}
+    number = await _message(connection, row, reply, mail)
     for position, (upload, sha256) in enumerate(kept):
-        await connection.execute(sa.insert(attachments).values(_attachment(message_id, position, upload, sha256)))
+        await connection.execute(sa.insert(attachments).values(_attachment(number, position, upload, sha256)))
     version = await _bump(connection, conversation_id, reply)
     entry = {
         "id": outbox_id,
         "channel_id": row.channel_id,
         "conversation_id": conversation_id,
-        "message_id": message_id,
+        "message_id": number,
         "request": compact(request),
         "is_automatic": reply.is_automatic,
         "expected_version": version if reply.is_automatic else None,
@@ -113,7 +115,7 @@ async def _enqueue(
     }
     await connection.execute(sa.insert(outbox).values(entry))
     await _put_job(connection, runtime, outbox_id, conversation_id, reply.delay_s)
-    return Queued(outbox_id, message_id)
+    return Queued(outbox_id, number)
 
 
 async def _target(connection: AsyncConnection, conversation_id: int) -> sa.Row[Any]:
@@ -137,13 +139,22 @@ async def _target(connection: AsyncConnection, conversation_id: int) -> sa.Row[A
     return row
 
 
-async def _message(connection: AsyncConnection, row: sa.Row[Any], reply: Reply) -> int:
+async def _mail(connection: AsyncConnection, runtime: Runtime, row: sa.Row[Any], outbox_id: str) -> dict[str, Any]:
+    """The headers of an answer. Its Message-ID is made now, and stays the same at every attempt."""
+    key, domain = runtime.tools.signing_key, runtime.channel(row.channel_id).config.external_id.rpartition("@")[2]
+    identity = message_id(key, row.channel_id, row.id, outbox_id, domain)
+    return {**await reply_headers(connection, row.id), "message_id": identity, "conversation_id": row.id}
+
+
+async def _message(connection: AsyncConnection, row: sa.Row[Any], reply: Reply, mail: Mapping[str, Any]) -> int:
     kind = "template" if reply.template is not None else reply.uploads[0].kind if reply.uploads else "text"
-    details = {"template": dict(reply.template)} if reply.template is not None else {}
+    details: dict[str, Any] = {"template": dict(reply.template)} if reply.template is not None else {}
+    if mail:
+        details = {"subject": mail["subject"], "to": [mail.get("to") or row.external_id]}
     values = {
         "channel_id": row.channel_id,
         "conversation_id": row.id,
-        "external_id": reply.mail.get("message_id"),
+        "external_id": mail.get("message_id"),
         "direction": "out",
         "kind": kind,
         "text": clean(reply.text),

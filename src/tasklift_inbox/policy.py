@@ -6,6 +6,7 @@ taken over or something new has come, nor to automatic senders, and a breaker st
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tasklift_inbox.channels.base import Abilities
 from tasklift_inbox.errors import RefusedError
-from tasklift_inbox.tables import conversations, outbox
+from tasklift_inbox.tables import conversations, messages, outbox
 from tasklift_platform.database import now_s
 
 #: At most so many automatic messages to one person within so long (RFC 3834 asks for a limit; OTRS has this one).
@@ -103,6 +104,13 @@ async def check_automatic(connection: AsyncConnection, conversation_id: int, exp
         raise RefusedError("a person has taken over this conversation: nothing is sent automatically")
     if expected_version is not None and row.version != expected_version:
         raise RefusedError("something new has come into this conversation since this was written")
+    last = sa.select(messages.c.details).where(
+        messages.c.conversation_id == conversation_id, messages.c.direction == "in"
+    )
+    latest = last.order_by(messages.c.sent_at.desc(), messages.c.order_key.desc(), messages.c.id.desc()).limit(1)
+    details = json.loads((await connection.execute(latest)).scalar_one_or_none() or "{}")
+    if details.get("automatic"):
+        raise RefusedError(f"the last message is no person's ({details['automatic']}): no machine answers it")
     await check_breaker(connection, row.identity_id)
 
 

@@ -78,7 +78,7 @@ async def test_sigkill_while_events_come_in(tmp_path: Path) -> None:
     await asyncio.sleep(0)
     found = await texts(runtime)
     if sum(map(len, found.values())) < EVENTS:  # the killed one's lease has to run out first
-        await asyncio.sleep(15)
+        await asyncio.sleep(6)
         await Normaliser(runtime).drain()
         found = await texts(runtime)
     assert found == {f"p{k}": [f"text {n}" for n in range(k, EVENTS, 5)] for k in range(5)}

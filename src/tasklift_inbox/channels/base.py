@@ -172,6 +172,7 @@ class Abilities:
         per_account_s, per_chat_s: messages a second; `burst` of them at once.
         takes_callback: the provider hands our outbox id back, so that an unknown outcome is settled.
         is_asked: an unknown outcome can be looked up.
+        is_mail: messages have subjects and threads, and a Message-ID that is made before they are sent.
     """
 
     text_chars: int
@@ -186,6 +187,7 @@ class Abilities:
     burst: int = 3
     takes_callback: bool = False
     is_asked: bool = False
+    is_mail: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from tasklift_inbox.channels.base import Channel, ChannelConfig, Tools
 
 #: As strings, so that a channel's own libraries load only where such a channel exists.
 KINDS = {
+    "email": "tasklift_inbox.channels.email:EmailChannel",
     "instagram": "tasklift_inbox.channels.instagram:InstagramChannel",
     "messenger": "tasklift_inbox.channels.messenger:MessengerChannel",
     "simulated": "tasklift_inbox.channels.simulated:SimulatedChannel",
