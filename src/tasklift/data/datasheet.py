@@ -1,4 +1,4 @@
-"""The datasheet of a version (Gebru et al. 2021, cut to what can be counted): Markdown for people, JSON for programs."""
+"""The datasheet of a version: what can be counted of Gebru et al. 2021, as Markdown for people and JSON for programs."""
 
 from __future__ import annotations
 

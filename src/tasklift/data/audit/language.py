@@ -74,7 +74,7 @@ def length_and_language(rows: Sequence[Example], languages: Sequence[str]) -> li
             Finding(
                 CHECK,
                 "note",
-                f"{len(rare)} texts look like another language than {', '.join(sorted(own))} ({strange}): {named(rare)}",
+                f"{len(rare)} texts look unlike {', '.join(sorted(own))} ({strange}; {named(rare)})",
                 "short texts are often misread; look before you take them out",
                 rare,
             )
