@@ -1,4 +1,4 @@
-"""The datasheet of a version: what can be counted of Gebru et al. 2021, as Markdown for people and JSON for programs."""
+"""The datasheet of a version (after Gebru et al. 2021): Markdown for people, JSON for programs."""
 
 from __future__ import annotations
 
