@@ -68,7 +68,7 @@ class Prediction:
         error: why there is no answer; a failed row scores as wrong.
         children: what each stage of a layered candidate said, first stage first.
         notes: small facts about how the answer came about, such as `{"skipped_model": True}`.
-        citations: sources that the answer rests on.
+        citations: passages of documents that it rests on: `document`, `chunk`, `start`, `end`, and `page` of a PDF.
         tool_calls: tools that the model asked for.
     """
 
@@ -81,7 +81,7 @@ class Prediction:
     error: Failure | None = None
     children: tuple[Prediction, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
-    citations: tuple[str, ...] = ()
+    citations: tuple[Mapping[str, Any], ...] = ()
     tool_calls: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod

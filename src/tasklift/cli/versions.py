@@ -10,7 +10,7 @@ from typing import Any, cast, get_args
 
 from tasklift.cli import show
 from tasklift.data.audit.duplicates import alike
-from tasklift.data.erase import affected, erase, is_of
+from tasklift.data.people import affected, erase, is_of
 from tasklift.data.read import read_dataset
 from tasklift.data.resplit import By, resplit
 from tasklift.data.versions import Versions, difference, undone

@@ -1,73 +1,57 @@
-"""Erasing a person's rows: from the file and from every version, with the names of what was made from them."""
+"""Rows of one person in a task's own file: found by their `group`, and taken out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import csv
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from tasklift.data.versions import Versions
-from tasklift.dataset import Dataset, Example, write_jsonl
-from tasklift.errors import ConfigError
+from tasklift.errors import DataError
 
 
-@dataclass(frozen=True)
-class Erased:
-    """What was erased.
+def rows_of_group(path: Path, fields: Mapping[str, str], group: str) -> dict[int, Mapping[str, Any]]:
+    """Line number -> row, of the rows whose group is `group`; none where there is no such file.
 
-    Attributes:
-        rows: ids that the file has lost.
-        versions: version -> ids of the rows that it has lost, or that were taken out of its record.
-        keys: training keys of those rows, as models keep them: what they were made from is told by these.
+    Args:
+        fields: target -> column, as in `read_dataset`.
     """
-
-    rows: tuple[str, ...]
-    versions: dict[str, tuple[str, ...]]
-    keys: frozenset[str]
-
-
-def is_of(person: str) -> Callable[[Example], bool]:
-    """Is a row about this person? By its group (customer, conversation), its id, or its texts naming them.
-
-    Raises:
-        ConfigError: a name so short that it stands in other people's texts.
-    """
-    wanted = person.strip().casefold()
-    if len(wanted) < 3:
-        raise ConfigError(f"--person {person!r} is too short to tell people apart; use an address, number or group")
-
-    def theirs(row: Example) -> bool:
-        if wanted in (str(row.group).casefold(), row.id.casefold()):
-            return True
-        return any(wanted in str(value).casefold() for value in row.input.values())
-
-    return theirs
-
-
-def affected(data: Dataset, versions: Versions, is_theirs: Callable[[Example], bool]) -> Erased:
-    """What `erase` would take, without taking it."""
-    mine = tuple(row.id for row in data if is_theirs(row))
-    found: dict[str, tuple[str, ...]] = {}
-    keys = {f"{data.origin[:16]}:{identity}" for identity in mine}
-    for version in versions.all():
-        theirs = tuple(row.id for row in versions.rows(version) if is_theirs(row))
-        recorded = versions.recorded(version, is_theirs)
-        if theirs or recorded:
-            found[version.id] = tuple(sorted({*theirs, *recorded}))
-            keys |= {f"{version.content_hash[:16]}:{identity}" for identity in theirs}
-    return Erased(mine, found, frozenset(keys))
-
-
-def erase(data: Dataset, file: Path, versions: Versions, is_theirs: Callable[[Example], bool]) -> Erased:
-    """Take the rows out of the file and of every version.
-
-    The versions go first: after a kill in between, the file still names the person, and the same call goes on.
-
-    Raises:
-        DataError: the disk refused.
-    """
-    found = affected(data, versions, is_theirs)
-    versions.erase(is_theirs)
-    if found.rows:
-        write_jsonl(data.part((row for row in data if not is_theirs(row)), "erased"), file)
+    column = fields.get("group", "group")
+    if not path.exists():
+        return {}
+    if path.suffix.lower() == ".csv":
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return {n: row for n, row in enumerate(csv.DictReader(file), 2) if row.get(column) == group}
+    found: dict[int, Mapping[str, Any]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
+        try:
+            row = json.loads(line) if line.strip() else None
+        except ValueError:  # named by `tasklift data check`; it is nobody's row
+            continue
+        if isinstance(row, dict) and row.get(column) is not None and str(row[column]) == group:
+            found[number] = row
     return found
+
+
+def erase_group(path: Path, fields: Mapping[str, str], group: str) -> int:
+    """Take the rows of a group out of a JSONL file; how many. Their lines stay, empty: rows without an id are called
+    by their line.
+
+    Raises:
+        DataError: the file is a table, in which nothing is changed, or cannot be written.
+    """
+    found = rows_of_group(path, fields, group)
+    if not found:
+        return 0
+    if path.suffix.lower() == ".csv":
+        raise DataError(f"{path}: {len(found)} rows have this group; take them out by hand, then try again")
+    lines = path.read_text(encoding="utf-8-sig").split("\n")
+    kept = ["" if number in found else line for number, line in enumerate(lines, start=1)]
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_text("\n".join(kept), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+    return len(found)

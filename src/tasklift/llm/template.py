@@ -16,7 +16,7 @@ from tasklift.errors import ConfigError
 from tasklift.llm.model import Message
 
 #: What a template may name.
-FIELDS = frozenset({"instruction", "labels", "examples", "text", "input"})
+FIELDS = frozenset({"instruction", "labels", "examples", "passages", "text", "input"})
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
@@ -26,7 +26,8 @@ class Template:
     """A system and a user template.
 
     Both see `instruction` (text), `labels` (label -> definition), `examples` (list of objects with
-    `text` and `label`, the nearest last), `text` (the main input text) and `input` (all input fields).
+    `text` and `label`, the nearest last), `passages` (of documents: objects with `number`, `document`, `heading` and
+    `text`, the nearest first), `text` (the main input text) and `input` (all input fields).
     What does not change from row to row belongs into `system`: a prefix cache then serves it.
     """
 
@@ -53,9 +54,14 @@ class Template:
             "instruction": "i",
             "labels": {"a": "b"},
             "examples": [{"text": "t", "label": "a"}],
+            "passages": [{"number": 1, "document": "d.md", "heading": "h", "text": "t"}],
             "text": "t",
         }
         self.render(trial | {"input": _AnyField()})
+
+    def names(self, field: str) -> bool:
+        """Does either part place `field` itself?"""
+        return field in _named(self.system) | _named(self.user)
 
     def render(self, values: Mapping[str, Any]) -> tuple[Message, ...]:
         """System and user message; an empty system template gives no system message.
@@ -72,6 +78,11 @@ class _AnyField(dict[str, str]):
 
     def __missing__(self, key: str) -> str:
         return "t"
+
+
+@lru_cache(maxsize=256)
+def _named(source: str) -> frozenset[str]:
+    return frozenset(find_undeclared_variables(_ENVIRONMENT.parse(source)))
 
 
 @lru_cache(maxsize=256)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from tasklift.data.embed import Vectors, open_embedder
+from tasklift.data.nearest import nearest
 from tasklift.dataset import Dataset
 from tasklift.stats.calibration import fit_temperature
 from tasklift.strategies.artifact import Arrays, Card, read_arrays
@@ -71,7 +72,8 @@ class Knn(Recipe):
         require_rows(task, train, self.name)
         done = timed(self._fit, task, train)
         vote, notes = done.value
-        card = self.card(task, train, Resources(labels=len(train), cpu_s=done.cpu_s), notes=notes)
+        resources = Resources(labels=len(train), cpu_s=done.cpu_s)
+        card = self.card(task, train, resources, notes=notes, settings={"ids": list(train.ids)})
         return KnnCandidate(card, vote)
 
     def _fit(self, task: Task, train: Dataset) -> tuple[Vote, dict[str, Any]]:
@@ -164,28 +166,3 @@ class KnnCandidate(ClassifierCandidate):
     def arrays(self) -> Arrays:
         """The labelled vectors."""
         return {"vectors": self._vote.vectors, "truth": self._vote.truth}
-
-
-def nearest(queries: Vectors, rows: Vectors, k: int, block: int = 512) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Indices and cosine similarities of the k nearest rows, nearest first, ties by row order.
-
-    Args:
-        queries: [n, dimensions], unit length.
-        rows: [rows, dimensions], unit length.
-        block: queries compared at once, which bounds memory.
-
-    Returns:
-        ([n, k], [n, k]); k is cut to the number of rows.
-    """
-    k = min(k, len(rows))
-    index = np.empty((len(queries), k), dtype=np.int64)
-    similarity = np.empty((len(queries), k), dtype=np.float64)
-    for start in range(0, len(queries), block):
-        # Rounded so that the last bits, which depend on the batch, never decide an order.
-        scores = np.round(queries[start : start + block] @ rows.T, 6)
-        top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-        top.sort(axis=1)
-        order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
-        index[start : start + block] = np.take_along_axis(top, order, axis=1)
-        similarity[start : start + block] = np.take_along_axis(scores, index[start : start + block], axis=1)
-    return index, similarity

@@ -21,7 +21,8 @@ from tasklift.llm.template import Template
 from tasklift.prediction import Prediction
 from tasklift.strategies.artifact import Card, write_artifact
 from tasklift.strategies.classifier import text_of
-from tasklift.strategies.recipe import Recipe, require
+from tasklift.strategies.prompted import Grounded, Sources, cited, rendered
+from tasklift.strategies.recipe import require
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
 from tasklift.task import Task
 
@@ -45,7 +46,7 @@ LOWEST = -1000.0
 
 
 @dataclass(frozen=True)
-class Prompt(Recipe):
+class Prompt(Grounded):
     """Label definitions in, one label out.
 
     Attributes:
@@ -67,11 +68,12 @@ class Prompt(Recipe):
 
     def __post_init__(self) -> None:
         require(bool(self.user.strip()), self.name, "the user template is empty")
+        self.check_grounding()
         Template(self.system, self.user).check()
 
     def base(self) -> str:
-        """Snapshot of the model."""
-        return open_model(self.model).snapshot
+        """Snapshot of the model, and of the documents where there are any."""
+        return f"{open_model(self.model).snapshot} {self.documents_hash()}".rstrip()
 
     def parameters(self) -> dict[str, Any]:
         """The model by its name."""
@@ -80,7 +82,7 @@ class Prompt(Recipe):
 
     def fit(self, task: Task, train: Dataset) -> PromptCandidate:
         """Nothing is trained and no row is looked at."""
-        card = self.card(task, train, Resources())
+        card = self.card(task, train, Resources(), settings=self.grounding())
         return PromptCandidate(card, open_model(self.model))
 
     def reload(self, folder: Path, card: Card) -> PromptCandidate:
@@ -105,6 +107,7 @@ class PromptedCandidate(Candidate):
         self.notes = card.notes
         self.labels = tuple(card.labels)
         self.template = Template(card.parameters["system"], card.parameters["user"])
+        self.sources = Sources(card)
         self.traits = Traits(
             deterministic=model.deterministic,
             remote=model.remote,
@@ -118,6 +121,7 @@ class PromptedCandidate(Candidate):
 
     async def rendered(self, value: Input, ctx: Context) -> Request:
         """The request that `answer` would send, for explaining an answer later; nothing is sent."""
+        ctx, _ = await self.sources.around(text_of(value, self.card.input_fields), ctx)
         return self.request(value, self.labels, ctx)
 
     async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
@@ -141,12 +145,17 @@ class PromptedCandidate(Candidate):
             return Prediction.failed("timeout", "the deadline had passed before the model was asked")
         try:
             if ctx.deadline is None:
-                return await self.answer(value, ctx)
-            return await asyncio.wait_for(self.answer(value, ctx), ctx.deadline - time.monotonic())
+                return await self._grounded(value, ctx)
+            return await asyncio.wait_for(self._grounded(value, ctx), ctx.deadline - time.monotonic())
         except ModelError as error:
             return Prediction.failed(error.kind, str(error))
         except TimeoutError:
             return Prediction.failed("timeout", "the deadline passed while the model was answering")
+
+    async def _grounded(self, value: Input, ctx: Context) -> Prediction:
+        """The answer from the passages that are nearest to the text, where there are documents."""
+        ctx, spent = await self.sources.around(text_of(value, self.card.input_fields), ctx)
+        return cited(await self.answer(value, ctx), ctx, spent)
 
     def request(
         self, value: Input, labels: Sequence[str], ctx: Context, examples: Sequence[Mapping[str, str]] = ()
@@ -154,15 +163,14 @@ class PromptedCandidate(Candidate):
         """The rendered request for one input."""
         text = text_of(value, self.card.input_fields)[:MAX_CHARS]
         known = self.card.labels
-        messages = self.template.render(
-            {
-                "instruction": self.card.instruction,
-                "labels": {label: known[label] for label in labels},
-                "examples": list(examples),
-                "text": text,
-                "input": {name: str(value.get(name, ""))[:MAX_CHARS] for name in self.card.input_fields},
-            }
-        )
+        values = {
+            "instruction": self.card.instruction,
+            "labels": {label: known[label] for label in labels},
+            "examples": list(examples),
+            "text": text,
+            "input": {name: str(value.get(name, ""))[:MAX_CHARS] for name in self.card.input_fields},
+        }
+        messages = rendered(self.template, values, ctx.passages, bool(self.card.parameters.get("delimit")))
         return Request(messages, tuple(labels), seed=ctx.seed, repeat=ctx.repeat)
 
     def save(self, folder: Path) -> None:
@@ -188,7 +196,8 @@ class PromptCandidate(PromptedCandidate):
             return prediction_of(reply)
         if self._bias is None:
             empty = dict.fromkeys(self.card.input_fields, NOTHING)
-            self._bias = (await self.model.complete(self.request(empty, self.labels, ctx))).log_probs
+            alone = replace(ctx, passages=())  # the bias must not depend on which row came first
+            self._bias = (await self.model.complete(self.request(empty, self.labels, alone))).log_probs
         return prediction_of(reply, self._bias)
 
 
