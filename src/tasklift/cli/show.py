@@ -231,6 +231,7 @@ def _candidate_json(result: CandidateResult, evaluation: Evaluation, prices: Uni
         for name in ("accuracy", "macro_f1", "valid")
         if (value := getattr(scores, name))
     } | {name: dataclasses.asdict(value) for name, value in scores.figures.items()}
+    compared = evaluation.comparisons.get(result.name)
     return {
         "name": result.name,
         "family": result.card.family,
@@ -246,7 +247,7 @@ def _candidate_json(result: CandidateResult, evaluation: Evaluation, prices: Uni
         "usage": dataclasses.asdict(scores.usage),
         "failures": scores.failures,
         "skipped_model": scores.skipped_model,
-        "against_reference": against_reference(evaluation, result.name),
+        "against_reference": against_reference(evaluation, result.name) if compared else None,
         "noise_floor": noise.to_json() if (noise := evaluation.noise.get(result.name)) else None,
         "notes": dict(result.card.notes),
     }

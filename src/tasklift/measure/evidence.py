@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -173,6 +173,13 @@ class Evidence:
     @classmethod
     def from_evaluation(cls, evaluation: Evaluation) -> Evidence:
         """All measured candidates but people, who are priced and not measured."""
+        found = cls._of_results(evaluation)
+        floors = {name: one.floor for name, one in evaluation.noise.items()}
+        options = {name: replace(one, noise_floor=floors.get(name)) for name, one in found.options.items()}
+        return replace(found, options=options)
+
+    @classmethod
+    def _of_results(cls, evaluation: Evaluation) -> Evidence:
         rows = evaluation.rows
         results = [result for result in evaluation.results if result.card.family != "human"]
         return cls(
@@ -194,7 +201,7 @@ class Evidence:
 
 
 def _measured(result: CandidateResult, evaluation: Evaluation) -> OptionEvidence:
-    expected, noise = evaluation.rows.outputs, evaluation.noise.get(result.name)
+    expected = evaluation.rows.outputs
     hosted = result.card.parameters.get("model") if result.traits["remote"] else None
     return OptionEvidence(
         name=result.name,
@@ -209,7 +216,6 @@ def _measured(result: CandidateResult, evaluation: Evaluation) -> OptionEvidence
         traits=result.traits,
         model=str(hosted) if hosted else None,
         fingerprint=result.card.fingerprint,
-        noise_floor=noise.floor if noise else None,
     )
 
 
