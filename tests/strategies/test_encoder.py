@@ -69,7 +69,7 @@ def test_gradients_of_parts_add_up_to_those_of_the_batch(tiny: Path) -> None:
 
     def gradients(part_tokens: int) -> torch.Tensor:
         net.zero_grad()
-        net.gradients(rows, TRUTH, False, part_tokens)
+        net.gradients(rows, TRUTH, net_module.Objective("softmax"), False, part_tokens)
         return torch.cat([weight.grad.flatten() for weight in net.parameters() if weight.grad is not None])
 
     whole, parts = gradients(10**6), gradients(150)
@@ -81,7 +81,7 @@ def test_a_loss_that_is_no_number_ends_training_with_the_epoch_before(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net, heard = net_of(tiny), list[str]()
-    training = training_module.Training(net, net.tokenise(TEXTS), TRUTH, schedule(), heard.append)
+    training = training_module.Training(net, (net.tokenise(TEXTS), TRUTH), schedule(), "softmax", heard.append)
     after: dict[int, Any] = {}
     plain = net_module.Net.gradients
 
@@ -103,17 +103,19 @@ def test_out_of_memory_halves_the_parts_and_says_so(tiny: Path, monkeypatch: pyt
     plain = net_module.Net.gradients
     asked: list[int] = []
 
-    def small(self: Any, rows: Any, truth: Any, half: bool, part_tokens: int, weights: Any) -> float:
+    def small(self: Any, rows: Any, truth: Any, objective: Any, half: bool, part_tokens: int) -> float:
         asked.append(part_tokens)
         if part_tokens > 150:
             raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 123 bytes")
-        loss: float = plain(self, rows, truth, half, part_tokens, weights)
+        loss: float = plain(self, rows, truth, objective, half, part_tokens)
         return loss
 
     def trained(memory: Any, heard: list[str]) -> Any:
         net = net_of(tiny)
         monkeypatch.setattr(net_module.Net, "gradients", memory)
-        training = training_module.Training(net, net.tokenise(TEXTS), TRUTH, schedule(batch_size=6), heard.append)
+        training = training_module.Training(
+            net, (net.tokenise(TEXTS), TRUTH), schedule(batch_size=6), "softmax", heard.append
+        )
         assert list(training.epochs()) == [1, 2]
 
     heard: list[str] = []
@@ -126,7 +128,7 @@ def test_out_of_memory_halves_the_parts_and_says_so(tiny: Path, monkeypatch: pyt
 
     monkeypatch.setattr(net_module.Net, "gradients", none)
     net = net_of(tiny)
-    training = training_module.Training(net, net.tokenise(TEXTS), TRUTH, schedule(), heard.append)
+    training = training_module.Training(net, (net.tokenise(TEXTS), TRUTH), schedule(), "softmax", heard.append)
     with pytest.raises(StrategyError, match=r"out of memory on one row of .* tokens"):
         list(training.epochs())
 
