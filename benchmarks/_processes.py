@@ -45,9 +45,12 @@ class Running:
 
     @property
     def memory_mb(self) -> float:
-        """Resident memory of the largest process: a launcher's own is not what serves."""
-        pages = [int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) for pid in self._pids()]
-        return max(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        """Memory of the process and all below it, each shared page counted once (proportional set size)."""
+        kib = 0
+        for pid in self._pids():
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+            kib += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        return kib / 1024
 
     def _pids(self) -> list[int]:
         found = [self.process.pid]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from _common import Figure, note
 from _serve_setup import CHAT, busy, prepare, served
-from _sets import banking77
+from _sets import banking77, few
 
 from tasklift.cache import caching_in
 from tasklift.data.split import sample
@@ -52,7 +52,8 @@ def replay(options: argparse.Namespace) -> list[Figure]:
     made = banking77(options.data)
     rows = sample(made.test, options.rows, 0)
     folder = options.keep or Path(tempfile.mkdtemp())
-    project = _write(folder, made.task, made.train)
+    train = few(made.train, options.per_label, 0) if options.per_label else made.train
+    project = _write(folder, made.task, train)
     with caching_in(project.state / "cache"):
         arms = [_fitted(project, name) for name in ("fewshot", "layered")]
     found = {arm.name: _replayed(project, arm, rows) for arm in arms}
@@ -63,8 +64,8 @@ def replay(options: argparse.Namespace) -> list[Figure]:
     tokens = sum(after.tokens) / max(1, sum(before.tokens))
     latency = float(np.mean(after.latency_s) / np.mean(before.latency_s))
     said = (
-        f"{len(rows)} rows, few-shot {np.mean(before.right):.1%}, layered {np.mean(after.right):.1%} "
-        f"with best guesses for {after.deferred} deferred"
+        f"{len(rows)} rows, {len(train)} training rows; few-shot {np.mean(before.right):.1%}, "
+        f"layered {np.mean(after.right):.1%} with best guesses for {after.deferred} deferred"
     )
     ms = f"{1000 * np.mean(before.latency_s):.0f} and {1000 * np.mean(after.latency_s):.0f} ms, {busy()}"
     gap = Figure(

@@ -14,16 +14,18 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from _common import Figure, note
+from _common import RESULTS, Figure, note
 from _processes import free_port, status_of
 from _serve_setup import CHAT, chat_body, fitted, prepare, served, write_project
 
 from tasklift.operate.release import Releases
 from tasklift.operate.store import open_store, url_of
+from tasklift.project import Project
 from tasklift_platform.scratch import scratch_postgres
 
 
@@ -122,40 +124,73 @@ async def _column(url: str, query: str) -> list[Any]:
         await database.aclose()
 
 
+@dataclass
+class Killing:
+    """What kills have done so far: kept, so that a stopped run goes on.
+
+    Attributes:
+        kills: so many.
+        acknowledged: feedbacks and answered reviews that were acknowledged; `lost` of these.
+        corrupt: kills after which the store was damaged.
+        missing: traces lost, of each kill.
+        uncounted: of these, traces that the next start did not count.
+    """
+
+    kills: int = 0
+    acknowledged: int = 0
+    lost: int = 0
+    corrupt: int = 0
+    missing: list[int] = field(default_factory=list)
+    uncounted: int = 0
+
+
 def killed(options: argparse.Namespace) -> list[Figure]:
-    """SIGKILL at random moments under load, again and again, on one SQLite database."""
-    lost, acknowledged, corrupt, uncounted = 0, 0, 0, 0
-    missing_of: list[int] = []
-    chance = random.Random(0)
+    """SIGKILL at random moments under load, again and again, on SQLite; `--afresh` forgets earlier kills."""
+    kept = RESULTS / "cache" / "serve_killed.json"
+    found = Killing(**json.loads(kept.read_text())) if kept.exists() and not options.afresh else Killing()
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    until = min(options.kills, found.kills + options.at_most)
     with tempfile.TemporaryDirectory() as folder:
         project = write_project(Path(folder), serving="audit_share = 0.2")
-        key, url = prepare(project, [fitted(project, "baseline")]), url_of(project.state)
-        counted = 0
-        for n in range(options.kills):
-            with _process(project.folder) as (process, port), Asking(port, key, 4, judging=True) as asked:
-                time.sleep(chance.uniform(0.5, 1.5))
-                process.kill()
-                process.wait()
-            with _process(project.folder) as (_, port):  # the next start counts what was lost
-                now = _get(port, "/readyz")["traces_lost"]
-            stored = set(asyncio.run(_column(url, "SELECT id FROM traces")))
-            feedback = set(asyncio.run(_column(url, "SELECT id FROM feedback")))
-            answered = set(asyncio.run(_column(url, "SELECT id FROM reviews WHERE answer IS NOT NULL")))
-            lost += len(set(asked.acknowledged) - feedback) + len(set(asked.reviewed) - answered)
-            acknowledged += len(asked.acknowledged) + len(asked.reviewed)
-            missing = len(set(asked.traces) - stored)
-            missing_of.append(missing)
-            uncounted += max(0, missing - (now - counted))
-            counted = now
-            corrupt += asyncio.run(_column(url, "PRAGMA quick_check")) != ["ok"]
-            note(f"kill {n + 1}: {len(asked.traces)} answers, {missing} traces lost, {now} counted in all")
-    said = f"{options.kills} kills, {acknowledged} feedbacks and reviews acknowledged"
-    worst = f"at most {max(missing_of)} a kill, {sum(missing_of)} in all"
+        key, counted = prepare(project, [fitted(project, "baseline")]), 0
+        while found.kills < until:
+            counted = _kill_once(project, key, counted, found)
+            kept.write_text(json.dumps(asdict(found)))
+    said = f"{found.kills} kills, {found.acknowledged} feedbacks and reviews acknowledged"
+    worst = f"{sum(found.missing)} lost in all, at most {max(found.missing)} a kill"
     return [
-        Figure("acknowledged feedback or reviews lost in kills", lost, at_most=0, note=said, unit=" rows"),
-        Figure("stores damaged by kills", corrupt, at_most=0, unit=" stores"),
-        Figure("lost traces that were not counted", uncounted, at_most=0, note=worst, unit=" traces"),
+        Figure("acknowledged feedback or reviews lost in kills", found.lost, at_most=0, note=said, unit=" rows"),
+        Figure("stores damaged by kills", found.corrupt, at_most=0, unit=" stores"),
+        Figure("traces lost in kills and not counted", found.uncounted, at_most=0, note=worst, unit=" traces"),
     ]
+
+
+def _kill_once(project: Project, key: str, counted: int, found: Killing) -> int:
+    """Serve, load, kill, look; returns how many lost traces are counted by then."""
+    url = url_of(project.state)
+    with _process(project.folder) as (process, port), Asking(port, key, 4, judging=True) as asked:
+        time.sleep(random.uniform(0.5, 1.5))
+        process.kill()
+        process.wait()
+    with _process(project.folder) as (_, port):  # this start counts what was lost
+        now = int(_get(port, "/readyz")["traces_lost"])
+    stored, feedback, answered = (
+        set(asyncio.run(_column(url, query)))
+        for query in (
+            "SELECT id FROM traces",
+            "SELECT id FROM feedback",
+            "SELECT id FROM reviews WHERE answer IS NOT NULL",
+        )
+    )
+    missing = len(set(asked.traces) - stored)
+    found.kills += 1
+    found.acknowledged += len(asked.acknowledged) + len(asked.reviewed)
+    found.lost += len(set(asked.acknowledged) - feedback) + len(set(asked.reviewed) - answered)
+    found.missing.append(missing)
+    found.uncounted += max(0, missing - (now - counted))
+    found.corrupt += asyncio.run(_column(url, "PRAGMA quick_check")) != ["ok"]
+    note(f"kill {found.kills}: {len(asked.traces)} answers, {missing} traces lost, {now} counted")
+    return now
 
 
 @contextlib.contextmanager
