@@ -56,7 +56,10 @@ def test_the_templates_that_ship_are_fine(system: str, user: str) -> None:
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("{{ txt }}", "names the unknown field 'txt'; it may use: examples, input, instruction, labels, text"),
+        (
+            "{{ txt }}",
+            "names the unknown field 'txt'; it may use: examples, input, instruction, labels, policy, text",
+        ),
         ("{{ text }} {{ Labels }}", "names the unknown field 'Labels'; it may use: examples, input"),
         ("{{ labels.pink }}", "'dict object' has no attribute 'pink'; it may use: examples, input"),
         ("{{ text.body }}", "'str object' has no attribute 'body'; it may use"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,10 @@ from pathlib import Path
 from tasklift.cache import caching_in
 from tasklift.cli import consistency, show
 from tasklift.cli.decide import EXIT_GATE_FAILED, Ready, kept, typed
+from tasklift.cli.operator import operator
 from tasklift.data.split import sample
 from tasklift.economics import Economics, UnitPrices
+from tasklift.llm.overlay import Material
 from tasklift.llm.spending import Meter, spending_under
 from tasklift.measure.cost import token_price
 from tasklift.measure.deciding import decision as deciding
@@ -24,6 +27,7 @@ from tasklift.measure.records import ledger
 from tasklift.measure.robustness.consistency import Consistency
 from tasklift.project import Project, TaskFile
 from tasklift.strategies.build import build
+from tasklift.strategy import Strategy
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def _tried(
     """What the consistency check found; nothing where none was asked for."""
     if tried is None:
         return []
-    made = build(asked.strategies, task.strategies, asked.model, asked.embedder)
+    made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
     return consistency.try_all(project, task, made, evaluation, consistency.probe_of(*tried))
 
 
@@ -116,8 +120,21 @@ def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: 
         command=typed(),
     )
     with caching_in(state / "cache"):
-        made = build(asked.strategies, task.strategies, asked.model, asked.embedder)
+        made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
+        keep_versions(project, task, made)
         return run(plain, made, train, test, options, table)
+
+
+def keep_versions(project: Project, task: TaskFile, made: Mapping[str, Strategy]) -> None:
+    """Keep the version of every prompt file that is about to be evaluated, so that its figures can be found again."""
+    prompts = project.prompts(task)
+    for strategy in made.values():
+        material = getattr(strategy, "material", None)
+        if isinstance(material, Material) and material.version:
+            name, _, identity = material.version.partition("@")
+            draft = prompts.draft(name)
+            if draft is not None and draft.id == identity:
+                prompts.keep(name, draft, operator(), "evaluated")
 
 
 def _economics(project: Project, task: TaskFile) -> Economics | None:

@@ -1,0 +1,74 @@
+"""Commands about prompts. Parameters only: the body of each is loaded when it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasklift.cli.commands.common import JsonOption, ModelOption, ProjectOption, TaskArgument, group, run
+
+app = typer.Typer()
+prompt_app = group("Prompts as files, and their versions: list, show, compare, choose, undo.")
+app.add_typer(prompt_app, name="prompt")
+
+TaskOption = Annotated[str | None, typer.Option("--task", help="Task name; may be left out where there is one.")]
+RefArgument = Annotated[str, typer.Argument(metavar="PROMPT", help="NAME (its file), or NAME@VERSION.")]
+NoteOption = Annotated[str, typer.Option("--note", help="Why; kept with the choice.")]
+
+
+@prompt_app.command("list")
+def prompt_list(task: TaskArgument = None, project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
+    """Every prompt of a task with its kept versions, who kept them and why, and which are evaluated."""
+    run("prompts:list_prompts", task=task, folder=project, as_json=as_json)
+
+
+@prompt_app.command("show")
+def prompt_show(
+    ref: RefArgument, task: TaskOption = None, project: ProjectOption = Path(), as_json: JsonOption = False
+) -> None:
+    """One prompt as a file, its includes put in, and how much of it a prefix cache can serve."""
+    run("prompts:show_prompt", ref=ref, task=task, folder=project, as_json=as_json)
+
+
+@prompt_app.command("diff")
+def prompt_diff(
+    before: RefArgument,
+    after: Annotated[
+        str | None, typer.Argument(metavar="[OTHER]", help="NAME or NAME@VERSION; the file of the first without it.")
+    ] = None,
+    task: TaskOption = None,
+    project: ProjectOption = Path(),
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Evaluate both on so many test rows first; what was asked is not again.")
+    ] = None,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What changed between two versions: text, accuracy with intervals on the same rows, cost."""
+    run("prompts:diff", before=before, after=after, task=task, folder=project, rows=rows, model=model, as_json=as_json)
+
+
+@prompt_app.command("use")
+def prompt_use(
+    ref: RefArgument,
+    task: TaskOption = None,
+    project: ProjectOption = Path(),
+    note: NoteOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate its strategy with this prompt from now on. Production is not touched: that takes a release."""
+    run("prompts:use", ref=ref, task=task, folder=project, note=note, as_json=as_json)
+
+
+@prompt_app.command("rollback")
+def prompt_rollback(
+    strategy: Annotated[str, typer.Argument(help="prompt or fewshot.")] = "prompt",
+    task: TaskOption = None,
+    project: ProjectOption = Path(),
+    note: NoteOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Back to the prompt that was chosen before; once more goes one choice further back."""
+    run("prompts:rollback", strategy=strategy, task=task, folder=project, note=note, as_json=as_json)
