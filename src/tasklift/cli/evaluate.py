@@ -6,11 +6,12 @@ import dataclasses
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tasklift.cache import caching_in
+from tasklift.cache import asking_again, caching_in
 from tasklift.cli import consistency, show
 from tasklift.cli.decide import EXIT_GATE_FAILED, Ready, kept, typed
 from tasklift.cli.operator import operator
@@ -32,12 +33,14 @@ from tasklift.strategy import Strategy
 
 @dataclass(frozen=True)
 class Asked:
-    """What to compare: strategies, model, number of rows; and with which embedder."""
+    """What to compare: strategies, model, number of rows; with which embedder, and whether answers are taken from the
+    cache."""
 
     strategies: tuple[str, ...]
     model: str | None
     rows: int | None = None
     embedder: str | None = None
+    cached: bool = True
 
 
 def evaluate(
@@ -48,6 +51,7 @@ def evaluate(
     rows: int | None,
     tried: tuple[int, str | None] | None,
     max_usd: float | None,
+    cached: bool,
     as_json: bool,
 ) -> int:
     """Compare, print, decide where economics are given.
@@ -55,15 +59,15 @@ def evaluate(
     Args:
         tried: repeats and paraphrasing model of a consistency check; None: no such check.
         max_usd: cap on what calls of hosted models may cost; None: no cap.
+        cached: answers that were given before are taken.
     """
     project = Project.open(folder)
     found = project.task(task)
     names = tuple(strategies.split(",")) if strategies else found.compare or project.settings.strategies
-    asked = Asked(names, model or project.settings.model, rows)
+    asked = Asked(names, model or project.settings.model, rows, cached=cached)
     economics = _economics(project, found)
     table = show.Table(sys.stderr if as_json else sys.stdout)
-    prices = economics.prices if economics else UnitPrices()
-    meter = Meter(max_usd, partial(token_price, prices=prices)) if max_usd is not None else None
+    meter = meter_of(project, found, max_usd)
     with spending_under(meter):
         evaluation = compare(project, found, asked, project.state, table)
         consistent = _tried(project, found, asked, evaluation, tried)
@@ -89,6 +93,13 @@ def evaluate(
         again = shlex.join(["tasklift", "report", found.name, "-p", str(folder)])
         print("\n".join([*lines, "", f"stored as evaluation {evaluation.id}; as a page: {again}"]))
     return EXIT_GATE_FAILED if decision and decision.verdict == "none_passes" else 0
+
+
+def meter_of(project: Project, task: TaskFile, max_usd: float | None) -> Meter | None:
+    """Counts money at the task's prices; None where no cap was asked for."""
+    economics = _economics(project, task)
+    prices = economics.prices if economics else UnitPrices()
+    return Meter(max_usd, partial(token_price, prices=prices)) if max_usd is not None else None
 
 
 def _tried(
@@ -118,8 +129,9 @@ def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: 
         folder=state,
         reviewer_accuracy=economics.reviewer_accuracy if economics else 0.97,
         command=typed(),
+        afresh=not asked.cached,
     )
-    with caching_in(state / "cache"):
+    with caching_in(state / "cache"), nullcontext() if asked.cached else asking_again():
         made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
         keep_versions(project, task, made)
         return run(plain, made, train, test, options, table)

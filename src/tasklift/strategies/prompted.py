@@ -38,9 +38,9 @@ def with_prompts(folder: Path, task: Task, names: Sequence[str], parameters: Par
             raise ConfigError(f"{name!r}: only {' and '.join(PROMPTED)} take a prompt behind a colon")
         ref, _, overlay = ref.partition("+")
         version = prompts.find(ref) if ref else prompts.used(kind)
-        if version is None and not overlays and not overlay:
-            if has_ref:
-                found[name] = dict(parameters.get(kind, {}))
+        if version is None and not overlays:
+            if overlay:
+                raise ConfigError(f"{folder / 'overlays'}: there is no overlay {overlay!r}")
             continue
         given = _given(kind, version, parameters.get(kind, {}), task, prompts.folder)
         template = Template(*(str(given.get(part, getattr(registry.load("strategy", kind), part))) for part in _PARTS))

@@ -72,3 +72,28 @@ def prompt_rollback(
 ) -> None:
     """Back to the prompt that was chosen before; once more goes one choice further back."""
     run("prompts:rollback", strategy=strategy, task=task, folder=project, note=note, as_json=as_json)
+
+
+@prompt_app.command("overlays")
+def prompt_overlays(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    strategies: Annotated[str, typer.Option(help="Comma-separated: prompt, fewshot, or prompt:NAME.")] = "prompt",
+    model: ModelOption = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="At most this many test rows, stratified by label.")] = None,
+    max_usd: Annotated[
+        float | None, typer.Option(min=0, help="Stop before hosted calls cost more than this; what was paid is kept.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Every overlay on the rows it is for, against the base prompt: what it mended, and what it broke."""
+    run(
+        "overlays:overlays",
+        task=task,
+        folder=project,
+        strategies=strategies,
+        model=model,
+        rows=rows,
+        max_usd=max_usd,
+        as_json=as_json,
+    )
