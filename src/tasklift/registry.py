@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tasklift.errors import ConfigError, MissingDependencyError
 
-Kind = Literal["strategy", "model", "embedder", "rule"]
+Kind = Literal["strategy", "model", "embedder", "rule", "optimizer"]
 
 ENTRIES: dict[Kind, dict[str, str]] = {
     "strategy": {
@@ -42,6 +42,10 @@ ENTRIES: dict[Kind, dict[str, str]] = {
         "language": "tasklift.rules.language:Language",
         "cite": "tasklift.rules.cite:Cite",
     },
+    "optimizer": {
+        "search": "tasklift.measure.optimizing.search:Search",
+        "gepa": "tasklift.measure.optimizing.gepa_search:Gepa",
+    },
 }
 
 #: Top-level packages that an extra brings.
@@ -54,6 +58,7 @@ GROUPS: dict[Kind, str] = {
     "model": "tasklift.models",
     "embedder": "tasklift.embedders",
     "rule": "tasklift.rules",
+    "optimizer": "tasklift.optimizers",
 }
 
 

@@ -97,3 +97,47 @@ def prompt_overlays(
         max_usd=max_usd,
         as_json=as_json,
     )
+
+
+@app.command()
+def optimize(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    prompt: Annotated[str, typer.Option(help="NAME or NAME@VERSION to begin with; what is used without it.")] = "",
+    strategy: Annotated[str, typer.Option(help="prompt or fewshot, where no prompt is named.")] = "prompt",
+    model: ModelOption = None,
+    method: Annotated[str, typer.Option(help="search, or gepa (needs --reflector).")] = "search",
+    reflector: Annotated[str, typer.Option(help="Model that reads errors and writes instructions, for gepa.")] = "",
+    instruction: Annotated[
+        list[str] | None, typer.Option(help="Another way to say the instruction, to be tried too. Repeatable.")
+    ] = None,
+    shorten: Annotated[
+        bool, typer.Option("--shorten", help="Look for the shortest prompt not worse than the margin instead.")
+    ] = False,
+    select_rows: Annotated[int, typer.Option(min=20, help="Training rows that prompts are chosen on.")] = 200,
+    test_rows: Annotated[int | None, typer.Option(min=1, help="At most this many rows of the final figure.")] = None,
+    max_calls: Annotated[int | None, typer.Option(min=1, help="Most model calls, final figure included.")] = None,
+    max_usd: Annotated[float | None, typer.Option(min=0, help="Cap on hosted calls; what was paid is kept.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the cuts and of chance.")] = 0,
+    name: Annotated[str, typer.Option(help="Name under which the found version is kept.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Look for a better (or shorter) prompt; its gain is measured on rows that nothing was chosen on."""
+    run(
+        "optimize:from_options",
+        task=task,
+        folder=project,
+        asked={
+            "prompt": prompt,
+            "strategy": strategy,
+            "method": method,
+            "reflector": reflector,
+            "instructions": instruction or [],
+            "shorten": shorten,
+            "seed": seed,
+        },
+        model=model,
+        limits={"select_rows": select_rows, "test_rows": test_rows, "max_calls": max_calls, "max_usd": max_usd},
+        name=name,
+        as_json=as_json,
+    )
