@@ -82,6 +82,7 @@ def evaluate(
         show.print_json(row | ({"spent_usd": meter.spent_usd} if meter else {}))
     else:
         lines = ["", *show.comparison_lines(evaluation)]
+        lines += ["", *show.rule_lines(evaluation)] if show.rule_lines(evaluation) else []
         for name in found.slices:
             lines += ["", *show.slice_lines(evaluation, name)]
         if consistent:
@@ -131,7 +132,8 @@ def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: 
         command=typed(),
         afresh=not asked.cached,
     )
-    with caching_in(state / "cache"), nullcontext() if asked.cached else asking_again():
+    room = project.settings.cache_mb * 1_000_000
+    with caching_in(state / "cache", room), nullcontext() if asked.cached else asking_again():
         made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
         keep_versions(project, task, made)
         return run(plain, made, train, test, options, table)
