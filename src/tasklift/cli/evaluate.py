@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import shlex
 import sys
@@ -17,8 +18,11 @@ from tasklift.cli.decide import EXIT_GATE_FAILED, Ready, kept, typed
 from tasklift.cli.operator import operator
 from tasklift.data.split import sample
 from tasklift.economics import Economics, UnitPrices
+from tasklift.errors import ConfigError
+from tasklift.llm.batches import POLL_S
 from tasklift.llm.overlay import Material
 from tasklift.llm.spending import Meter, spending_under
+from tasklift.measure.batched import fill_in_batches
 from tasklift.measure.cost import token_price
 from tasklift.measure.deciding import decision as deciding
 from tasklift.measure.evaluation import Evaluation, Options
@@ -33,14 +37,15 @@ from tasklift.strategy import Strategy
 
 @dataclass(frozen=True)
 class Asked:
-    """What to compare: strategies, model, number of rows; with which embedder, and whether answers are taken from the
-    cache."""
+    """What to compare: strategies, model, number of rows; with which embedder, whether answers are taken from the
+    cache, and whether hosted models are asked in batches."""
 
     strategies: tuple[str, ...]
     model: str | None
     rows: int | None = None
     embedder: str | None = None
     cached: bool = True
+    batch: bool = False
 
 
 def evaluate(
@@ -51,7 +56,7 @@ def evaluate(
     rows: int | None,
     tried: tuple[int, str | None] | None,
     max_usd: float | None,
-    cached: bool,
+    how: tuple[bool, bool],
     as_json: bool,
 ) -> int:
     """Compare, print, decide where economics are given.
@@ -59,12 +64,14 @@ def evaluate(
     Args:
         tried: repeats and paraphrasing model of a consistency check; None: no such check.
         max_usd: cap on what calls of hosted models may cost; None: no cap.
-        cached: answers that were given before are taken.
+        how: are answers taken that were given before, and are hosted models asked in batches first?
     """
+    if how == (False, True):
+        raise ConfigError("--batch fills the cache that --no-cache looks away from; leave one of them out")
     project = Project.open(folder)
     found = project.task(task)
     names = tuple(strategies.split(",")) if strategies else found.compare or project.settings.strategies
-    asked = Asked(names, model or project.settings.model, rows, cached=cached)
+    asked = Asked(names, model or project.settings.model, rows, None, *how)
     economics = _economics(project, found)
     table = show.Table(sys.stderr if as_json else sys.stdout)
     meter = meter_of(project, found, max_usd)
@@ -136,7 +143,13 @@ def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: 
     with caching_in(state / "cache", room), nullcontext() if asked.cached else asking_again():
         made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
         keep_versions(project, task, made)
+        if asked.batch:
+            asyncio.run(fill_in_batches(plain, made, train, test, state, _tell, POLL_S))
         return run(plain, made, train, test, options, table)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def keep_versions(project: Project, task: TaskFile, made: Mapping[str, Strategy]) -> None:

@@ -159,6 +159,17 @@ class FewShotCandidate(PromptedCandidate):
         chosen = order[: self.card.parameters["examples"]]
         return self.request(value, self._allowed(order), ctx, self._examples(chosen), cut)
 
+    async def asks(self, value: Input, ctx: Context) -> Request | None:
+        """None where all examples carry one label."""
+        text = text_of(value, self.card.input_fields)
+        if not text.strip():
+            return None
+        order = (await on_worker(self._retrieve, text)).value
+        chosen = order[: self.card.parameters["examples"]]
+        if self.card.parameters["skip_agreed"] and len({self._store.truth[i] for i in chosen}) == 1:
+            return None
+        return self.request(value, self._allowed(order), ctx, self._examples(chosen))
+
     def _retrieve(self, text: str) -> list[int]:
         """Rows nearest to the text, nearest first."""
         wanted = max(self.card.parameters["pool"], self.card.parameters["examples"])

@@ -132,6 +132,10 @@ class PromptedCandidate(Candidate):
         """
         return self.request(value, self.labels, ctx, cut=cut)
 
+    async def asks(self, value: Input, ctx: Context) -> Request | None:
+        """What the model would be asked first; None where it is not asked."""
+        return await self.rendered(value, ctx) if text_of(value, self.card.input_fields).strip() else None
+
     async def ask(
         self, value: Input, labels: Sequence[str], ctx: Context, examples: Sequence[Mapping[str, str]] = ()
     ) -> tuple[Reply, dict[str, Any]]:

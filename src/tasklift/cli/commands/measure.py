@@ -63,12 +63,15 @@ def evaluate(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Ask models again, whatever they answered before; keep nothing of it.")
     ] = False,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Ask hosted models through their batch API first: cheaper, may take hours.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run every strategy on the same test rows; print intervals, cost and a decision where economics are given."""
     run(
         "evaluate:evaluate",
-        cached=not no_cache,
+        how=(not no_cache, batch),
         task=task,
         folder=project,
         strategies=strategies,
