@@ -23,6 +23,7 @@ ENTRIES: dict[Kind, dict[str, str]] = {
         "fewshot": "tasklift.strategies.fewshot:FewShot",
         "frozen": "tasklift.strategies.frozen:FrozenEncoder",
         "encoder": "tasklift.strategies.encoder:Encoder",
+        "blend": "tasklift.strategies.blend:Blend",
         "layered": "tasklift.strategies.layered:Layered",
         "human": "tasklift.strategies.human:Human",
     },
@@ -32,6 +33,7 @@ ENTRIES: dict[Kind, dict[str, str]] = {
     },
     "embedder": {
         "minilm": "tasklift.data.embed_minilm:MiniLM",
+        "huggingface": "tasklift.data.embed_minilm:SentenceEncoder",
         "static": "tasklift.data.embed_static:StaticEmbedder",
     },
 }

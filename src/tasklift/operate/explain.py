@@ -16,6 +16,7 @@ from tasklift.dataset import Dataset
 from tasklift.errors import TaskliftError, TrafficError, UnknownIdError
 from tasklift.operate.release import Release, Releases
 from tasklift.operate.review import Review, reviews_of
+from tasklift.operate.suspension import SUSPENDED, left_to_people
 from tasklift.operate.tables import feedback, traces
 from tasklift.prediction import Prediction
 from tasklift.strategies.artifact import Card, read_card
@@ -125,7 +126,8 @@ async def explain(database: Database, state: Path, identity: str, train: Dataset
     try:
         card = read_card(folder)
         if trace.input is not None:
-            prompts = await prompts_of(load_candidate(folder), trace.input)
+            overlay = trace.row["overlay"] or None
+            prompts = await prompts_of(load_candidate(folder), trace.input, Context(overlay=overlay))
     except TaskliftError as error:
         missing.append(f"the candidate cannot be read: {error}")
     nearest = nearest_rows(trace.input, train) if train is not None and trace.input is not None else []
@@ -135,13 +137,13 @@ async def explain(database: Database, state: Path, identity: str, train: Dataset
     return Explanation(trace, release, card, prompts, nearest, labels, await reviews_of(database, identity), missing)
 
 
-async def prompts_of(candidate: Candidate, value: Input) -> dict[str, list[dict[str, str]]]:
+async def prompts_of(candidate: Candidate, value: Input, ctx: Context) -> dict[str, list[dict[str, str]]]:
     """Stage -> messages, for every stage that asks a model; the model is not called."""
     stages = {"prompt": getattr(candidate, "prompt", None), "core": getattr(candidate, "core", None), "": candidate}
     found = {}
     for name, stage in stages.items():
         if isinstance(stage, PromptedCandidate):
-            request = await stage.rendered(value, Context())
+            request = await stage.rendered(value, ctx)
             found[name or "prompt"] = [{"role": one.role, "content": one.content} for one in request.messages]
     return found
 
@@ -203,6 +205,8 @@ async def replay(database: Database, state: Path, identity: str) -> Replay:
         (after,) = await candidate.predict([trace.input], Context(overlay=trace.row["overlay"] or None))
     finally:
         await candidate.aclose()
+    if trace.prediction.notes.get(SUSPENDED):
+        after = left_to_people(after)
     return Replay(trace.prediction, after, candidate.traits.deterministic)
 
 

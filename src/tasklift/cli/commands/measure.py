@@ -19,8 +19,6 @@ from tasklift.cli.commands.common import (
 )
 
 app = typer.Typer()
-data_app = group("Rows: import and check them.")
-app.add_typer(data_app, name="data")
 models_app = group("Weights of the local models.")
 app.add_typer(models_app, name="models")
 context_app = group("Documents that prompts answer from: what was read, what a search finds, how good it is.")
@@ -131,20 +129,6 @@ def demo(
 ) -> None:
     """The main job on a shipped task: every strategy, the same rows, three economics, three decisions."""
     run("demo:demo", model=model, light=light, rows=rows, folder=folder, as_json=as_json)
-
-
-@data_app.command("import")
-def data_import(
-    file: Annotated[Path, typer.Argument(help="A .jsonl or .csv file.")],
-    task: Annotated[str | None, typer.Option(help="Task name; may be left out where there is one.")] = None,
-    project: ProjectOption = Path(),
-    field: Annotated[
-        list[str] | None, typer.Option(help="target=COLUMN, such as text=message or slice.channel=via.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Check a file against the task and write it into the project in the pinned row format."""
-    run("data:import_rows", file=file, task=task, folder=project, mapping=field or [], as_json=as_json)
 
 
 @models_app.command("pull")
