@@ -20,8 +20,13 @@ from tasklift.llm.prompt_upkeep import edits_of
 from tasklift.llm.prompt_versions import Prompts
 from tasklift.schema import Schema, parse, read_toml
 from tasklift.serving import Serving
-from tasklift.strategies.prompted import with_prompts
+from tasklift.strategies.prompt_choice import with_prompts
 from tasklift.task import Task
+
+#: Folder of a task's documents, where task.toml names none.
+DOCUMENTS = "documents"
+#: Strategies that answer from documents.
+GROUNDED = ("prompt", "fewshot")
 
 
 class ProjectFile(Schema):
@@ -76,12 +81,15 @@ class TaskFile(Task):
         data: where the rows are.
         compare: strategies to compare; the project's list where it is empty.
         strategies: strategy -> parameters that differ from the defaults.
+        documents: folder of documents that prompted strategies answer from, relative to the task's folder; where it is
+            not given, `documents`, if there is such a folder.
         serving: how it is served.
     """
 
     data: DataSource | None = None
     compare: tuple[str, ...] = ()
     strategies: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    documents: str | None = None
     serving: Serving = Serving()
 
     @property
@@ -119,7 +127,7 @@ class Project:
                 raise ConfigError(
                     f"{path}: `name`: {found.name!r} must be the name of its folder, {path.parent.name!r}"
                 )
-            tasks[found.name] = found
+            tasks[found.name] = _with_documents(found, path.parent)
         if not tasks:
             raise ConfigError(f"{folder}: no tasks/<name>/task.toml; `tasklift init` writes one")
         return cls(folder, settings, tasks)
@@ -160,7 +168,8 @@ class Project:
             raise DataError(
                 f"{path}: rows name splits, but none is called 'test'; use 'train' and 'test', or leave split out"
             )
-        train, test = split_dataset(data, 1 - task.data.test_share, task.data.split_by, task.data.seed)
+        share, by = 1 - task.data.test_share, task.data.split_by
+        train, test = split_dataset(data, share, by, task.data.seed, task.output.stratum)
         return train, test, (*data.warnings, *_about_splits(data, train, test))
 
     def caching(self) -> AbstractContextManager[None]:
@@ -203,6 +212,22 @@ class Project:
         if edits is None or edits.per_year is None:
             return found
         return found.with_counted_changes(edits.per_year, edits.line())
+
+
+def _with_documents(task: TaskFile, folder: Path) -> TaskFile:
+    """The task with its folder of documents as a parameter of the strategies that can use one.
+
+    Raises:
+        ConfigError: the folder that it names is not there.
+    """
+    named = task.documents if task.documents is not None else DOCUMENTS
+    place = (folder / named).resolve()
+    if task.documents and not place.is_dir():
+        raise ConfigError(f"{folder / 'task.toml'}: `documents`: no folder {place}; make it, or leave the key out")
+    if not named or not place.is_dir():
+        return task
+    given = {name: {"documents": str(place)} | task.strategies.get(name, {}) for name in GROUNDED}
+    return task.model_copy(update={"documents": str(place), "strategies": {**task.strategies, **given}})
 
 
 def _about_splits(data: Dataset, train: Dataset, test: Dataset) -> list[str]:

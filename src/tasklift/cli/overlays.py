@@ -18,7 +18,7 @@ from tasklift.measure.overlays import ALL, Cell, Matrix, overlay_matrix, rows_of
 from tasklift.project import Project, TaskFile
 from tasklift.stats.intervals import Interval
 from tasklift.strategies.build import build, kind_of
-from tasklift.strategies.prompted import PROMPTED
+from tasklift.strategies.prompt_choice import PROMPTED
 from tasklift.strategy import Strategy
 
 #: Parts that are named of each overlay.

@@ -85,7 +85,8 @@ def apply_rules(rules: Sequence[Named], found: Prediction, value: Mapping[str, A
     """
     if not rules or found.error is not None or found.deferred:
         return found
-    said = Said(found.output, value, found.confidence, found.citations)
+    sources = tuple(str(one.get("document", "")) for one in found.citations)
+    said = Said(found.output, value, found.confidence, sources)
     log: list[dict[str, str]] = []
     for at, named in enumerate(rules):
         why = named.rule.broken(said)

@@ -145,7 +145,7 @@ class Judge:
                 _refuse_outage(answers[start:])
         finally:
             await candidate.aclose()
-        right = np.nan_to_num(right_of(answers, rows.outputs))
+        right = np.nan_to_num(right_of(answers, rows.outputs, self.task))
         usage = sum((one.usage for one in answers), Usage())
         return Trial(prompt.id, tuple(int(one) for one in right), usage, tuple(one.output for one in answers))
 

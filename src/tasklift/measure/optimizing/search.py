@@ -120,12 +120,14 @@ def draw_shots(rows: Dataset, count: int, task: Task, chance: random.Random) -> 
     """So many rows as examples, spread evenly over the labels, in random order."""
     by_label: dict[str, list[Example]] = defaultdict(list)
     for row in rows:
-        by_label[str(row.output)].append(row)
+        by_label[task.output.stratum(row.output)].append(row)
     labels = sorted(by_label)
     chance.shuffle(labels)
     chosen = [chance.choice(by_label[labels[at % len(labels)]]) for at in range(count)]
     chance.shuffle(chosen)
-    shown = ((text_of(row.input, task.input_fields)[:EXAMPLE_CHARS].strip(), str(row.output)) for row in chosen)
+    shown = (
+        (text_of(row.input, task.input_fields)[:EXAMPLE_CHARS].strip(), task.output.write(row.output)) for row in chosen
+    )
     return tuple(Shot(text=text, label=label) for text, label in shown if text)
 
 
