@@ -247,6 +247,8 @@ def test_the_prompt_that_is_built_in_renders_as_before(colours: Task) -> None:
         "labels": {"a": "b"},
         "examples": [],
         "text": "t",
+        "form": "f",
+        "cue": "c",
         "tone": "",
         "policy": "",
         "input": {},
