@@ -8,7 +8,7 @@ import json
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,8 @@ def _write(folder: Path, task: Any, train: Dataset) -> Project:
         f'schema_version = 1\nname = "{task.name}"\ninstruction = {json.dumps(task.instruction)}\n'
         f'[output]\nkind = "label"\n[output.labels]\n{labels}[data]\nfile = "data.jsonl"\n[serving]\naudit_share = 0\n'
     )
-    write_jsonl(train, place / "data.jsonl")
+    plain = replace(train, examples=tuple(replace(row, split=None) for row in train))
+    write_jsonl(plain, place / "data.jsonl")
     return Project.open(folder)
 
 
