@@ -55,10 +55,11 @@ def main() -> int:
     unknown = [name for name in options.names if name not in ROWS]
     if unknown:
         parser.error(f"no row is called {unknown[0]!r}: there are {', '.join(ROWS)}")
-    kept, code = stored(), 0
+    code = 0
     for name in options.names or ROWS:
         note(f"== {name}")
         made = ROWS[name](options)
+        kept = stored()  # now: another row may have been measured meanwhile
         kept[name] = {"date": time.strftime("%Y-%m-%d"), "figures": [asdict(figure) for figure in made]}
         code = finish(
             "serve", "python3 dev.py bench serve " + shlex.join(sys.argv[1:]), figures_of(kept), {"rows": kept}

@@ -275,9 +275,9 @@ def _holds(versions: Versions, version: Version, is_theirs: Callable[[Example], 
 def file_rows(project: Project, subject: str) -> Rows:
     """Ids of the rows in the tasks' files, and in their earlier versions, whose `group` is the person."""
     found: dict[str, frozenset[str]] = {}
-    for task, versions in versions_of(project):
+    for name, versions in versions_of(project):
         earlier = [row.id for version in versions.all() for row in versions.rows(version) if row.group == subject]
-        found[task] = frozenset(earlier)
+        found[name] = frozenset(earlier)
     for name, path, fields in _sources(project):
         task = project.tasks[name].task
         rows = rows_of_group(path, fields, subject)
