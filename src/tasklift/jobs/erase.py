@@ -7,17 +7,20 @@ files whose `group` is the person.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from tasklift.cache import ContentCache
 from tasklift.data.erase import erase_group, rows_of_group
 from tasklift.data.read import to_example
 from tasklift.data.versions import Version, Versions
 from tasklift.dataset import Example
-from tasklift.errors import ArtifactError
+from tasklift.errors import ArtifactError, TaskliftError
 from tasklift.measure import erasure as measured
 from tasklift.operate.erasure import traffic_stores
 from tasklift.operate.people import Rows, forget_noted, merged, note_rows, noted_rows, person_key, traffic_rows
@@ -30,6 +33,9 @@ from tasklift_platform.database import Database
 from tasklift_platform.erasure import Certificate, ErasureRegistry
 from tasklift_platform.watch import bump
 
+#: A server tries open erasures again this often, in seconds.
+RETRY_S = 600.0
+_log = logging.getLogger(__name__)
 Items = Sequence[Mapping[str, Any]]
 
 
@@ -105,8 +111,18 @@ class Erasing:
     async def finish(self) -> list[Certificate]:
         """Try again what is still open; what became of each."""
         found = await self.registry().retry_open()
-        await self._clean()
+        if found:
+            await self._clean()
         return found
+
+    async def keep_finishing(self, period_s: float = RETRY_S) -> None:
+        """Try again from time to time, until cancelled."""
+        while True:
+            await asyncio.sleep(period_s)
+            try:
+                await self.finish()
+            except (TaskliftError, SQLAlchemyError) as error:
+                _log.warning("open erasures could not be tried again: %s", error)
 
     async def export(self, given: str) -> Mapping[str, Items]:
         """Everything that is held about a person, by store."""
