@@ -123,9 +123,7 @@ class Pollers:
         position = Position(int(cursor.get("validity", 0)), int(cursor.get("uid", 0)))
         found = box.new_since(position, channel.abilities.download_bytes)
         while True:
-            some = await asyncio.to_thread(
-                lambda: list(itertools.islice(found, _MAILS_AT_ONCE))
-            )
+            some = await asyncio.to_thread(lambda: list(itertools.islice(found, _MAILS_AT_ONCE)))
             if not some:
                 return
             await self._store(name, [(channel.dedupe_key(raw), raw) for _, raw in some])
