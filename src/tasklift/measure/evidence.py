@@ -185,7 +185,7 @@ class Evidence:
         return cls(
             source=f"evaluation {evaluation.id}",
             item_ids=tuple(row.id for row in rows),
-            options={result.name: _measured(result, rows.outputs) for result in results},
+            options={r.name: _measured(r, evaluation) for r in results},
             expected=tuple(rows.outputs),
             slices=tuple(row.slice for row in rows),
             clusters=_clusters([row.group for row in rows]),
@@ -200,12 +200,13 @@ class Evidence:
         )
 
 
-def _measured(result: CandidateResult, expected: Sequence[Any]) -> OptionEvidence:
+def _measured(result: CandidateResult, evaluation: Evaluation) -> OptionEvidence:
+    expected = evaluation.rows.outputs
     hosted = result.card.parameters.get("model") if result.traits["remote"] else None
     return OptionEvidence(
         name=result.name,
         family=result.card.family,
-        score=right_of(result.predictions, expected),
+        score=right_of(result.predictions, expected, evaluation.task),
         deferred=np.array([p.deferred for p in result.predictions], dtype=bool),
         failed=np.array([p.error is not None for p in result.predictions], dtype=bool),
         outputs=tuple(p.output for p in result.predictions),

@@ -211,11 +211,8 @@ class EmailChannel:
         identity = str(outgoing.mail["message_id"])
 
         def look() -> bool:
-            box = Mailbox(self.login)
-            try:
+            with Mailbox(self.login) as box:
                 return box.has(identity, [folder])
-            finally:
-                box.close()
 
         try:
             return Sent(identity) if await asyncio.to_thread(look) else None
