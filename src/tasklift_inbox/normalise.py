@@ -24,7 +24,7 @@ from tasklift_platform.errors import DatabaseError, LeaseLostError
 from tasklift_platform.leases import Lease, release_lease, renew_lease, take_lease
 
 _LOG = logging.getLogger("tasklift.inbox.normalise")
-_BATCH = 40  # raw events; each may hold a batch of its own
+_BATCH = 20  # raw events, each of which may be a batch itself: others want to write, too
 _BATCH_BYTES = 2 * 2**20
 _LEASE_S = 6.0
 _RENEW_S = 2.0

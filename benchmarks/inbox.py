@@ -2,7 +2,7 @@
 
 python3 dev.py bench inbox                  all rows that are not in benchmarks/results/inbox.json yet
 python3 dev.py bench inbox ingest killed    these rows, again
-python3 dev.py bench inbox trimming --peer-python VENV/bin/python    with further libraries from an environment of theirs
+python3 dev.py bench inbox trimming --peer-python VENV/bin/python    with further libraries, from their environment
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))
+sys.path.append(str(Path(__file__).resolve().parent / "_inbox"))
 
 from _common import RESULTS, Figure, finish, note
 from feeding import auto_responders, memory, shuffled

@@ -31,7 +31,7 @@ from tasklift_platform.scratch import postgres_programs, scratch_postgres
 from tasklift_platform.vault import new_secret_key
 
 BATCH = 10
-SECRET = "bench"  # noqa: S105
+SECRET = "bench"
 BARS = {"SQLite": 800, "Postgres": 1000}
 
 
@@ -83,9 +83,13 @@ async def _measure(name: str, bar: int, settings: Settings, seconds: float) -> l
         await database.aclose()
     rate = acknowledged * BATCH / seconds
     p99 = sorted(latencies)[int(0.99 * len(latencies))] * 1000
-    note(f"{name}: {stored} stored of {loader.taken * BATCH} acknowledged, {memory:.0f} MB, lag at full rate {lag:.1f} s")
+    note(
+        f"{name}: {stored} stored of {loader.taken * BATCH} acknowledged, {memory:.0f} MB, lag at full rate {lag:.1f} s"
+    )
     return [
-        Figure(f"acknowledged, {name}", rate, bar, unit=" messages/s", note=f"closed loop, 16 connections, {seconds:g} s"),
+        Figure(
+            f"acknowledged, {name}", rate, bar, unit=" messages/s", note=f"closed loop, 16 connections, {seconds:g} s"
+        ),
         Figure(f"p99 at {half:g} messages/s, {name}", p99, at_most=100, unit=" ms", note="open loop"),
         Figure(f"oldest unread event at {half:g} messages/s, {name}", late, at_most=5, unit=" s"),
         Figure(f"read after the full rate ended, {name}", left_s, unit=" s", note=f"the oldest had waited {lag:.1f} s"),
