@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 from sklearn.metrics import roc_auc_score
 
+from tasklift.data.nearest import nearest
 from tasklift.stats.intervals import Interval
 from tasklift.strategies.baseline import Baseline, Majority
 from tasklift.strategies.classifier import label_indices, texts_of
 from tasklift.strategies.encoder import EncoderCandidate
 from tasklift.strategies.fitting import fit_or_load
 from tasklift.strategies.frozen import FrozenEncoder, fit_head
-from tasklift.strategies.knn import Knn, nearest
+from tasklift.strategies.knn import Knn
 from tasklift.strategy import Strategy
 
 BARS = {"majority": None, "baseline": None, "knn": None, "frozen": None, "encoder": 0.94}
@@ -48,7 +49,7 @@ Scores = NDArray[np.float64]
 def main() -> int:
     """Run and print."""
     made, scope = clinc150(options_of(__doc__).parse_args().data)
-    encoder = LoudEncoder(max_epochs=2, refit=False)
+    encoder = LoudEncoder(max_epochs=2)
     strategies: dict[str, Strategy] = {
         "majority": Majority(),
         "baseline": Baseline(),

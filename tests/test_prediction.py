@@ -16,7 +16,7 @@ FULL = Prediction(
     latency_s=0.125,
     children=(Prediction("blue", confidence=0.5), Prediction.failed("timeout", "too late")),
     notes={"stage": "core", "skipped_model": False, "chosen": [1, 2]},
-    citations=("a.md", "b.md"),
+    citations=({"document": "a.md", "chunk": 2, "start": 40, "end": 90},),
     tool_calls=({"name": "look_up", "arguments": {"id": 7}},),
 )
 

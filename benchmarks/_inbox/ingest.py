@@ -37,8 +37,10 @@ BARS = {"SQLite": 800, "Postgres": 1000}
 
 def ingest(asked: argparse.Namespace) -> list[Figure]:
     """Both databases."""
-    figures: list[Figure] = []
-    for name, bar in BARS.items():
+    wanted = [name for name in BARS if asked.database in (None, name)]
+    figures = [figure for figure in asked.kept if not any(figure.what.endswith(name) for name in wanted)]
+    for name in wanted:
+        bar = BARS[name]
         with _database(name) as url, tempfile.TemporaryDirectory() as folder:
             if url is None:
                 note("Postgres is not installed: left out")

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import sqlalchemy as sa
@@ -74,26 +75,51 @@ class Killable:
 
 
 def killed(asked: argparse.Namespace) -> list[Figure]:
-    """Two thirds of the kills on SQLite; one third on Postgres, where the database is restarted every tenth time."""
-    figures = asyncio.run(_measure("SQLite", None, asked.kills * 2 // 3))
-    if postgres_programs() is None:
-        note("Postgres is not installed: left out")
-        return figures
-    with scratch_postgres() as server:
-        return figures + asyncio.run(_measure("Postgres", server, asked.kills - asked.kills * 2 // 3))
+    """Two thirds of the kills on SQLite; one third on Postgres, where the database is restarted every tenth time.
+
+    Each run adds to those before: `segments` of the results file has them.
+    """
+    goals = {"SQLite": asked.kills * 2 // 3, "Postgres": asked.kills - asked.kills * 2 // 3}
+    for name, goal in goals.items():
+        done = sum(one["kills"] for one in asked.segments if one["database"] == name)
+        todo = min(goal - done, asked.at_once)
+        if todo <= 0 or asked.database not in (None, name):
+            continue
+        if name == "Postgres" and postgres_programs() is None:
+            note("Postgres is not installed: left out")
+            continue
+        with scratch_postgres() if name == "Postgres" else contextlib.nullcontext() as server:
+            counts = asyncio.run(_measure(server, todo, seed=SEED + done))
+        asked.segments.append({"database": name, **counts})
+    return [figure for name in goals for figure in _figures(name, asked.segments)]
 
 
-async def _measure(name: str, server: ScratchPostgres | None, kills: int) -> list[Figure]:
+def _figures(name: str, segments: list[dict[str, Any]]) -> list[Figure]:
+    mine = [one for one in segments if one["database"] == name]
+    if not mine:
+        return []
+    total = {key: sum(one[key] for one in mine) for key in mine[0] if key != "database"}
+    how = f"{total['kills']} kills in {len(mine)} runs, {total['acknowledged']:,} acknowledged, {total['asked']:,} sent by us"
+    return [
+        Figure(f"acknowledged and lost, {name}", total["lost"], at_most=0, unit=" messages", note=how),
+        Figure(f"stored twice, {name}", total["doubled"], at_most=0, unit=" messages"),
+        Figure(f"sent twice, {name}", total["twice"], at_most=0, unit=" messages"),
+        Figure(f"neither sent nor shown to a person, {name}", total["dark"], at_most=0, unit=" messages",
+               note=f"{total['unknown']} unknown outcomes are shown to a person"),
+    ]  # fmt: skip
+
+
+async def _measure(server: ScratchPostgres | None, kills: int, seed: int) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
         options = DatabaseOptions(synchronous="full")
         settings = Settings(Path(folder), server.new_database() if server else "", new_secret_key(), options=options)
-        async with _world(settings) as world:
+        async with _world(settings, seed) as world:
             await world.run(kills, server)
-            return await world.verdict(name)
+            return await world.verdict()
 
 
 @contextlib.asynccontextmanager
-async def _world(settings: Settings) -> AsyncIterator[World]:
+async def _world(settings: Settings, seed: int) -> AsyncIterator[World]:
     telegram, meta = FakeTelegram(), FakeMeta()
     async with running(telegram.app) as telegram_url, running(meta.app) as meta_url:
         runtime = await Runtime.open(settings)
@@ -102,7 +128,7 @@ async def _world(settings: Settings) -> AsyncIterator[World]:
         values = {"bot_token": telegram.token, "webhook_secret": "w"}
         more = {"base_url": telegram_url, "mode": "webhook"}
         await admin.add(runtime, admin.NewChannel("telegram", "tg", values, more), "bench")
-        world = World(settings, runtime, telegram, meta)
+        world = World(settings, runtime, (telegram, meta), seed)
         try:
             yield world
         finally:
@@ -114,9 +140,9 @@ async def _world(settings: Settings) -> AsyncIterator[World]:
 class World:
     """Receiver, worker, two fake providers, people who write, and colleagues who answer."""
 
-    def __init__(self, settings: Settings, runtime: Runtime, telegram: FakeTelegram, meta: FakeMeta) -> None:
-        self._runtime, self._telegram, self._meta = runtime, telegram, meta
-        self.tally, self._numbers, self._chance = Tally(), itertools.count(), random.Random(SEED)
+    def __init__(self, settings: Settings, runtime: Runtime, fakes: tuple[FakeTelegram, FakeMeta], seed: int) -> None:
+        self._runtime, (self._telegram, self._meta) = runtime, fakes
+        self.tally, self._numbers, self._chance = Tally(), itertools.count(), random.Random(seed)
         port = free_port()
         self._url = f"http://127.0.0.1:{port}"
         where = ["--state", str(settings.state)] + (["--database", settings.database] if settings.database else [])
@@ -131,8 +157,9 @@ class World:
         stop = asyncio.Event()
         busy = [asyncio.create_task(self._write(stop)) for _ in range(3)] + [asyncio.create_task(self._answer(stop))]
         while self.tally.kills < kills:
-            await asyncio.sleep(self._chance.uniform(0.3, 2.2))
+            await self._is_up()
             victim = self._chance.choice(self.processes)
+            await asyncio.sleep(self._chance.uniform(0.05, 1.0) + (1.5 if victim is self.processes[1] else 0.0))
             await asyncio.to_thread(victim.kill)
             victim.start()
             self.tally.kills += 1
@@ -147,6 +174,17 @@ class World:
         stop.set()
         await asyncio.gather(*busy)
         await self._settle()
+
+    async def _is_up(self) -> None:
+        """Wait until the receiver answers; the worker needs as long to start."""
+        async with aiohttp.ClientSession() as session:
+            for _ in range(600):
+                with contextlib.suppress(aiohttp.ClientError):
+                    async with session.get(f"{self._url}/readyz") as response:
+                        if response.status == 200:
+                            return
+                await asyncio.sleep(0.05)
+        raise SystemExit("the receiver does not start")
 
     async def _write(self, stop: asyncio.Event) -> None:
         """People write; what is not acknowledged is delivered again."""
@@ -228,31 +266,27 @@ class World:
             await Normaliser(self._runtime).drain()
             await asyncio.sleep(1.0)
 
-    async def verdict(self, name: str) -> list[Figure]:
+    async def verdict(self) -> dict[str, int]:
         """What was lost, doubled, or left in the dark."""
         query = sa.select(messages.c.text, messages.c.conversation_id).where(messages.c.direction == "in")
         query = query.join(identities, identities.c.id == messages.c.identity_id)
         async with self._runtime.database.read() as connection:
             texts = [int(row.text) for row in (await connection.execute(query)).all()]
             states = {row.id: row.state for row in (await connection.execute(sa.select(outbox_table))).all()}
-        lost = len(self.tally.acknowledged - set(texts))
-        doubled = len(texts) - len(set(texts))
         went = Counter([str(body["text"]["body"]) for _, body in self._meta.sent])
         went.update(str(fields["text"]) for _, fields in self._telegram.sent)
-        twice = sum(times > 1 for times in went.values())
         dark = sum(states[one] not in ("sent", "unknown") for one in self.tally.asked.values())
         wrong = sum(states[one] == "sent" and not went[text] for text, one in self.tally.asked.items())
-        unknown = Counter(states[one] for one in self.tally.asked.values())["unknown"]
-        how = (
-            f"{self.tally.kills} kills, {len(self.tally.acknowledged)} acknowledged, {len(self.tally.asked)} sent by us"
-        )
-        return [
-            Figure(f"acknowledged and lost, {name}", lost, at_most=0, unit=" messages", note=how),
-            Figure(f"stored twice, {name}", doubled, at_most=0, unit=" messages"),
-            Figure(f"sent twice, {name}", twice, at_most=0, unit=" messages"),
-            Figure(f"neither sent nor shown to a person, {name}", dark + wrong, at_most=0, unit=" messages",
-                   note=f"{unknown} unknown outcomes are shown to a person"),
-        ]  # fmt: skip
+        return {
+            "kills": self.tally.kills,
+            "acknowledged": len(self.tally.acknowledged),
+            "asked": len(self.tally.asked),
+            "lost": len(self.tally.acknowledged - set(texts)),
+            "doubled": len(texts) - len(set(texts)),
+            "twice": sum(times > 1 for times in went.values()),
+            "dark": dark + wrong,
+            "unknown": Counter(states[one] for one in self.tally.asked.values())["unknown"],
+        }
 
 
 async def disk_full(asked: argparse.Namespace) -> list[Figure]:

@@ -68,7 +68,7 @@ class Prediction:
         error: why there is no answer; a failed row scores as wrong.
         children: what each stage of a layered candidate said, first stage first.
         notes: small facts about how the answer came about, such as `{"skipped_model": True}`.
-        citations: sources that the answer rests on.
+        citations: passages of documents that it rests on: `document`, `chunk`, `start`, `end`, and `page` of a PDF.
         tool_calls: tools that the model asked for.
     """
 
@@ -81,7 +81,7 @@ class Prediction:
     error: Failure | None = None
     children: tuple[Prediction, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
-    citations: tuple[str, ...] = ()
+    citations: tuple[Mapping[str, Any], ...] = ()
     tool_calls: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
@@ -105,7 +105,7 @@ class Prediction:
         row: dict[str, Any] = {}
         for name in _PLAIN:
             value = getattr(self, name)
-            if not _empty(value):
+            if not _empty(value) or (name == "output" and value is not None):  # 0, [] and {} are answers
                 row[name] = dict(value) if isinstance(value, Mapping) else value
         row["usage"] = {name: value for name in _USED if (value := getattr(self.usage, name))}
         row["latency_s"] = round(self.latency_s, DECIMALS)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from tasklift.data.documents.passage import Passage
 from tasklift.dataset import Dataset
 from tasklift.prediction import Prediction
 from tasklift.task import Task
@@ -44,6 +45,8 @@ class Resources:
         cpu_s: process CPU seconds.
         gpu_s: accelerator seconds.
         person_minutes: human work other than labelling.
+        asked: tokens of hosted models while it was made, as a prompt optimiser uses them: model -> `input_tokens`,
+            `cached_tokens`, `output_tokens`.
     """
 
     labels: int = 0
@@ -51,6 +54,7 @@ class Resources:
     cpu_s: float = 0.0
     gpu_s: float = 0.0
     person_minutes: float = 0.0
+    asked: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class Context:
         repeat: which deliberate repeat this is (0 is the first).
         permissions: what tools may do.
         trace_id: links the prediction to a trace.
+        passages: of documents, to answer from, the nearest first; a prompted candidate finds them itself.
         all_stages: a layered candidate asks every stage of every row, so that risk against coverage
             can be scored again later; in production it stops at the first stage that is sure.
     """
@@ -76,6 +81,7 @@ class Context:
     repeat: int = 0
     permissions: frozenset[str] = field(default_factory=frozenset)
     trace_id: str | None = None
+    passages: tuple[Passage, ...] = ()
     all_stages: bool = False
 
 

@@ -169,6 +169,8 @@ def test_what_can_be_asked_enters_the_traits(colours: Task, colour_rows: Dataset
         ({"examples": 5, "pool": 4}, "fewshot: pool=4 must be 0 or at least examples"),
         ({"pool": -1}, "fewshot: pool=-1 must be 0 or at least examples"),
         ({"example_chars": 0}, "fewshot: example_chars=0 must be positive"),
+        ({"selection": "random"}, "fewshot: selection='random' is none of nearest, diverse, balanced"),
+        ({"example_tokens": -1}, "fewshot: example_tokens=-1 must be positive, or 0"),
     ],
 )
 def test_parameters_out_of_range_are_refused(parameters: dict[str, int], said: str) -> None:
@@ -177,5 +179,22 @@ def test_parameters_out_of_range_are_refused(parameters: dict[str, int], said: s
 
 
 def test_templates_are_checked_when_the_recipe_is_made() -> None:
-    with pytest.raises(ConfigError, match="user template names the unknown field 'example'; it may use: examples"):
+    with pytest.raises(ConfigError, match="user template names the unknown field 'example'; it may use: cue, examples"):
         FewShot(user="{{ example.text }} {{ text }}")
+
+
+async def test_balanced_examples_show_every_label_that_is_near(colours: Task, colour_rows: Dataset) -> None:
+    model = ScriptedModel({}, default="green")
+    candidate = fitted(colours, colour_rows, model, examples=3, pool=60, selection="balanced", skip_agreed=False)
+    await ask(candidate, "a frog in the garden")
+    prompt = model.requests[0].messages[-1].content
+    assert [prompt.count(f"Label: {label}\n") for label in colours.labels] == [1, 1, 1]
+    assert candidate.notes["right_label_shown"] > 0.9
+
+
+async def test_a_budget_in_tokens_is_kept(colours: Task, colour_rows: Dataset) -> None:
+    model = ScriptedModel({}, default="green")
+    candidate = fitted(colours, colour_rows, model, example_tokens=50, skip_agreed=False)
+    await ask(candidate, "a frog in the garden")
+    assert model.requests[0].messages[-1].content.count("Message: ") == 3
+    assert candidate.notes["example_tokens"] < 50

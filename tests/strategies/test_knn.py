@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tasklift.data.nearest import nearest
 from tasklift.dataset import Dataset
 from tasklift.errors import ConfigError, StrategyError
 from tasklift.strategies.fitting import load_candidate
-from tasklift.strategies.knn import Knn, Vote, nearest
+from tasklift.strategies.knn import Knn, Vote
 from tasklift.strategy import Context
 from tasklift.task import Task
 

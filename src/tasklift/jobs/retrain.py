@@ -20,6 +20,7 @@ import numpy as np
 from tasklift.dataset import Dataset, Example, refuse_leakage, text_key
 from tasklift.errors import ConfigError, DataError
 from tasklift.measure.metrics import compare, right_of
+from tasklift.operate.people import objection_digest, objections_of
 from tasklift.operate.review import corrected_rows
 from tasklift.project import Project, TaskFile
 from tasklift.stats.intervals import Interval, wilson
@@ -28,6 +29,7 @@ from tasklift.strategies.build import build
 from tasklift.strategies.fitting import fit_or_load, load_candidate
 from tasklift.strategies.recipe import Recipe
 from tasklift.strategy import Candidate, Context, Strategy
+from tasklift.task import Task
 from tasklift_platform.database import Database
 
 #: Share of corrected rows that are kept for the fresh test.
@@ -130,14 +132,14 @@ async def retrain(
     """
     made = chosen_strategy(project, task, in_production, strategy)
     base, frozen, _ = project.rows(task)
-    corrections, without_text = await corrected_rows(database, task.task)
-    cut = cut_rows(base, frozen, corrections, without_text)
+    corrections, left_out = await corrected_rows(database, task.task)
+    cut = cut_rows(willing(base, await objections_of(database)), frozen, corrections, left_out)
     before = load_candidate(project.state / "artifacts" / in_production)
     after = await asyncio.to_thread(fit_or_load, made, task.task, cut.train, project.state, _quiet)
     try:
-        tests = {"frozen": await compare_on(frozen, before, after)}
+        tests = {"frozen": await compare_on(frozen, before, after, task)}
         if cut.fresh is not None:
-            tests["fresh"] = await compare_on(cut.fresh, before, after)
+            tests["fresh"] = await compare_on(cut.fresh, before, after, task)
     finally:
         await before.aclose()
         await after.aclose()
@@ -166,7 +168,7 @@ def chosen_strategy(project: Project, task: TaskFile, in_production: str, name: 
         ConfigError: it learns nothing from rows.
     """
     name = name or read_card(project.state / "artifacts" / in_production).strategy
-    made = build([name], task.strategies, project.settings.model)[name]
+    made = build([name], project.parameters(task), project.settings.model)[name]
     if isinstance(made, Recipe) and not made.needs_rows:
         raise ConfigError(
             f"{name!r} learns nothing from rows, so there is nothing to retrain; name one that does: "
@@ -175,15 +177,24 @@ def chosen_strategy(project: Project, task: TaskFile, in_production: str, name: 
     return made
 
 
-def cut_rows(base: Dataset, frozen: Dataset, corrections: Sequence[Example], without_text: int) -> Cut:
+def willing(rows: Dataset, objectors: frozenset[str]) -> Dataset:
+    """The rows without those whose `group` is somebody who objects to training."""
+    kept = [row for row in rows if row.group is None or objection_digest(row.group) not in objectors]
+    return rows if len(kept) == len(rows) else rows.part(kept, "without people who object to training")
+
+
+def cut_rows(base: Dataset, frozen: Dataset, corrections: Sequence[Example], without: Mapping[str, int]) -> Cut:
     """Corrections in two parts, none of them equal to a row of the frozen test.
+
+    Args:
+        without: why labels made no correction -> how many.
 
     Raises:
         DataError: there is nothing to train on.
     """
     tested = {text_key(row.input) for row in frozen}
     usable = {text_key(row.input): row for row in corrections if text_key(row.input) not in tested}
-    left_out = {"their text was not kept": without_text, "their text is in the frozen test": 0, "their text repeats": 0}
+    left_out = {**without, "their text is in the frozen test": 0, "their text repeats": 0}
     left_out["their text is in the frozen test"] = sum(text_key(row.input) in tested for row in corrections)
     left_out["their text repeats"] = len(corrections) - left_out["their text is in the frozen test"] - len(usable)
     fresh = {key: row for key, row in usable.items() if is_fresh(key)}
@@ -212,7 +223,7 @@ def is_fresh(text: str) -> bool:
     return int.from_bytes(digest[:8], "big") / 2**64 < FRESH_SHARE
 
 
-async def compare_on(rows: Dataset, before: Candidate, after: Candidate) -> OnTest:
+async def compare_on(rows: Dataset, before: Candidate, after: Candidate, task: Task) -> OnTest:
     """Both candidates on rows that neither has seen.
 
     Raises:
@@ -221,7 +232,7 @@ async def compare_on(rows: Dataset, before: Candidate, after: Candidate) -> OnTe
     rights = {}
     for name, candidate in ((OLD, before), (NEW, after)):
         refuse_leakage(candidate.training_ids, rows, name)
-        rights[name] = right_of(await candidate.predict(rows.inputs, Context()), rows.outputs)
+        rights[name] = right_of(await candidate.predict(rows.inputs, Context()), rows.outputs, task)
     accuracy = {}
     for name, right in rights.items():
         answered = right[~np.isnan(right)]  # deferred rows are NaN

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tasklift.errors import DataError
 from tasklift.measure.evaluation import CandidateResult, Evaluation
+from tasklift.measure.judged import Judged
 from tasklift.measure.metrics import right_of
 from tasklift.prediction import Usage
 from tasklift.strategies.artifact import fingerprint_of
@@ -60,6 +61,9 @@ class OptionEvidence:
         end_of_life: day on which its vendor shuts it down; None: not announced, or not known.
         fingerprint: of the candidate; '' where it has none.
         curve: the same option with fewer labels.
+        noise_floor: difference of accuracy that two runs of it reach by chance; None: it was not run twice.
+        judge: what a model that judges said, and what it is worth; then `score` holds corrected values, which
+            only together mean something and may lie outside 0 to 1. None: people or the expected answers judged.
     """
 
     name: str
@@ -77,6 +81,8 @@ class OptionEvidence:
     end_of_life: datetime.date | None = None
     fingerprint: str = ""
     curve: tuple[CurvePoint, ...] = ()
+    noise_floor: float | None = None
+    judge: Judged | None = None
 
     @property
     def answered(self) -> Flags:
@@ -155,17 +161,31 @@ class Evidence:
             for o in self.options.values()
         ]
         money = [(o.name, None if o.cost_usd is None else float(o.cost_usd.sum())) for o in self.options.values()]
-        return fingerprint_of(self.source, list(self.item_ids), parts, money, dict(self.provenance))[:16]
+        floors = [o.noise_floor for o in self.options.values()]
+        seen = [self.source, list(self.item_ids), parts, money, dict(self.provenance)]
+        return fingerprint_of(*seen, *([floors] if any(f is not None for f in floors) else []))[:16]
+
+    @property
+    def judges(self) -> dict[str, Judged]:
+        """Option -> what its judge is worth, of those that a model judged."""
+        return {name: option.judge for name, option in self.options.items() if option.judge is not None}
 
     @classmethod
     def from_evaluation(cls, evaluation: Evaluation) -> Evidence:
         """All measured candidates but people, who are priced and not measured."""
+        found = cls._of_results(evaluation)
+        floors = {name: one.floor for name, one in evaluation.noise.items()}
+        options = {name: replace(one, noise_floor=floors.get(name)) for name, one in found.options.items()}
+        return replace(found, options=options)
+
+    @classmethod
+    def _of_results(cls, evaluation: Evaluation) -> Evidence:
         rows = evaluation.rows
         results = [result for result in evaluation.results if result.card.family != "human"]
         return cls(
             source=f"evaluation {evaluation.id}",
             item_ids=tuple(row.id for row in rows),
-            options={result.name: _measured(result, rows.outputs) for result in results},
+            options={r.name: _measured(r, evaluation) for r in results},
             expected=tuple(rows.outputs),
             slices=tuple(row.slice for row in rows),
             clusters=_clusters([row.group for row in rows]),
@@ -180,12 +200,13 @@ class Evidence:
         )
 
 
-def _measured(result: CandidateResult, expected: Sequence[Any]) -> OptionEvidence:
+def _measured(result: CandidateResult, evaluation: Evaluation) -> OptionEvidence:
+    expected = evaluation.rows.outputs
     hosted = result.card.parameters.get("model") if result.traits["remote"] else None
     return OptionEvidence(
         name=result.name,
         family=result.card.family,
-        score=right_of(result.predictions, expected),
+        score=right_of(result.predictions, expected, evaluation.task),
         deferred=np.array([p.deferred for p in result.predictions], dtype=bool),
         failed=np.array([p.error is not None for p in result.predictions], dtype=bool),
         outputs=tuple(p.output for p in result.predictions),
@@ -217,7 +238,7 @@ def _check(option: OptionEvidence, rows: int, source: str) -> None:
             "give each a score from 0 to 1, or leave the rows out"
         )
     seen = option.score[~np.isnan(option.score)]
-    if ((seen < 0) | (seen > 1)).any():
+    if option.judge is None and ((seen < 0) | (seen > 1)).any():
         raise DataError(f"{source}: {option.name} has a score of {seen[(seen < 0) | (seen > 1)][0]:g}, not in 0..1")
     if option.cost_usd is not None and not (np.isfinite(option.cost_usd) & (option.cost_usd >= 0)).all():
         raise DataError(f"{source}: {option.name} has a cost that is negative or no number")

@@ -10,6 +10,7 @@ from tasklift.dataset import Dataset, Example
 from tasklift.errors import DataError
 from tasklift.measure.evaluation import CandidateResult, Evaluation
 from tasklift.measure.metrics import compare, right_of, score
+from tasklift.measure.noise import read_floors
 from tasklift.measure.store import EvaluationFolder
 from tasklift.prediction import Prediction
 from tasklift.schema import parse
@@ -18,6 +19,7 @@ from tasklift.strategy import Resources
 from tasklift.task import Task
 
 #: Keys of a manifest that describe how the evaluation was made.
+_KEPT = dataclasses.fields(Resources)
 MADE = ("command", "at", "machine", "versions", "seed")
 
 
@@ -56,12 +58,11 @@ def load_evaluation(state: Path, identity: str, reviewer_accuracy: float) -> Eva
         _result(row, rows, stored.get(row["fingerprint"], {}), task, reviewer_accuracy)
         for row in manifest["candidates"]
     )
-    rights = {result.name: right_of(result.predictions, rows.outputs) for result in results}
+    rights = {result.name: right_of(result.predictions, rows.outputs, task) for result in results}
     made = {key: manifest[key] for key in MADE if key in manifest}
     compared = compare(rights, manifest["reference"])
-    return Evaluation(
-        identity, task, rows, results, manifest["reference"], compared, frozenset(manifest["overlap"]), made
-    )
+    overlap, noise = frozenset(manifest["overlap"]), read_floors(store.folder)
+    return Evaluation(identity, task, rows, results, manifest["reference"], compared, overlap, made, noise)
 
 
 def _result(
@@ -82,11 +83,12 @@ def _result(
         labels=task.labels,
         instruction=task.instruction,
         input_fields=task.input_fields,
-        setup=Resources(**{field.name: row["setup"][field.name] for field in dataclasses.fields(Resources)}),
+        setup=Resources(**{one.name: row["setup"][one.name] for one in _KEPT if one.name in row["setup"]}),
         training_ids=frozenset(),
         notes=row["notes"],
         settings=row.get("settings", {}),
+        output=task.output.model_dump(),
     )
     latencies = tuple(row["latencies_s"])
-    scores = score(predictions, rows.outputs, latencies, reviewer_accuracy)
+    scores = score(predictions, rows.outputs, latencies, reviewer_accuracy, task)
     return CandidateResult(row["name"], card, row["traits"], predictions, latencies, scores)

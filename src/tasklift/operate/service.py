@@ -15,6 +15,7 @@ from tasklift.errors import ReleaseError
 from tasklift.operate.policy import kept_input
 from tasklift.operate.review import add_review
 from tasklift.operate.route import Live, LiveArm, LiveRoute, Router, is_challenged
+from tasklift.operate.suspension import left_to_people
 from tasklift.operate.traffic import Trace, TraceWriter, new_id
 from tasklift.prediction import Prediction, Usage
 from tasklift.serving import Serving
@@ -45,12 +46,14 @@ class Asked:
         sticky: decides between stable candidate and canary, the same way every time; '': by chance.
         overlay: '' for none.
         begin: `time.perf_counter()` when the request came in.
+        subject: the person it is about, as `people.person_key` writes it; '' where nobody was named.
     """
 
     caller: str
     sticky: str = ""
     overlay: str = ""
     begin: float = field(default_factory=time.perf_counter)
+    subject: str = ""
 
 
 @dataclass(slots=True)
@@ -128,6 +131,8 @@ class Service:
         challenged = is_challenged(route, task, asked.sticky or secrets.token_hex(8))
         arm = route.challenger if challenged and route.challenger is not None else route.stable
         predictions = await _predict(arm.candidate, values, served.policy.timeout_s, asked.overlay)
+        if route.route.suspended and arm is route.stable:
+            predictions = [left_to_people(prediction) for prediction in predictions]
         answers = []
         for value, prediction in zip(values, predictions, strict=True):
             answered = await self._traced(served, arm, "canary" if challenged else "stable", value, prediction, asked)
@@ -178,6 +183,7 @@ class Service:
             answered.prediction,
             took_s,
             answered.cost_usd,
+            subject=asked.subject,
         )
 
     def _price(self, served: Served, arm: LiveArm) -> Price:

@@ -1,9 +1,9 @@
-"""Few-shot prompting with retrieval: the nearest labelled rows go into the prompt."""
+"""Few-shot prompting with retrieval: labelled rows near the text go into the prompt."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,56 +11,72 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasklift.data.embed import Vectors, open_embedder
+from tasklift.data.nearest import nearest
 from tasklift.dataset import Dataset
 from tasklift.llm.model import Model, Request
 from tasklift.llm.open import open_model
-from tasklift.llm.template import Template
+from tasklift.llm.overlay import Material
+from tasklift.outputs.labels import Label
 from tasklift.prediction import DECIMALS, Prediction, Usage
 from tasklift.strategies.artifact import Card, read_arrays, write_artifact
 from tasklift.strategies.classifier import label_indices, text_of, texts_of
-from tasklift.strategies.knn import nearest
+from tasklift.strategies.context import UNCUT, Cut
 from tasklift.strategies.prompt import PromptedCandidate, prediction_of
-from tasklift.strategies.recipe import Recipe, require, require_rows
-from tasklift.strategy import Context, Family, Input, Resources
+from tasklift.strategies.prompted import Grounded
+from tasklift.strategies.prompting import check_template, prompt_parameters, rule_settings, setup_of
+from tasklift.strategies.recipe import EVERY_KIND, require, require_rows
+from tasklift.strategies.selection import SELECTIONS, Found, Picker
+from tasklift.strategy import Context, Family, Input
 from tasklift.task import Task
+from tasklift.tokens import estimated_tokens
 from tasklift.worker import on_worker, timed
 
-SYSTEM = """{{ instruction }} Answer with exactly one label and nothing else."""
+#: Rows on which retrieval is measured when it is fitted.
+MEASURED = 500
+SYSTEM = """{{ instruction }} {{ form }}"""
 USER = """{% for example in examples %}
 Message: {{ example.text }}
-Label: {{ example.label }}
+{{ cue }}: {{ example.label }}
 
 {% endfor %}
 Message: {{ text }}
-Label:"""
+{{ cue }}:"""
 
 
 @dataclass(frozen=True)
-class FewShot(Recipe):
-    """Nearest labelled rows as examples; the model is skipped where they all agree.
+class FewShot(Grounded):
+    """Labelled rows near the text as examples; the model is skipped where the nearest all agree.
 
     Attributes:
         model: as for `prompt`.
         embedder: registry name of what finds the rows.
         examples: how many rows go into the prompt, the nearest last.
+        selection: `nearest`; `diverse`: near to the text but unlike each other; `balanced`: the same number of each
+            label. The last two choose among the `pool` nearest rows.
+        example_tokens: most tokens of all examples together; 0: no limit.
         pool: the answer must be a label of the `pool` nearest rows; 0: any label of the task.
         skip_agreed: answer without the model where all examples carry one label.
         example_chars: longer example texts are cut.
         system: Jinja2 template of the system message.
         user: Jinja2 template of the user message; sees `examples`.
+        material: as for `prompt`.
     """
 
     name: ClassVar[str] = "fewshot"
     family: ClassVar[Family] = "prompt"
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND
 
     model: str | Model = "local"
     embedder: str = "minilm"
     examples: int = 8
+    selection: str = "nearest"
+    example_tokens: int = 0
     pool: int = 20
     skip_agreed: bool = True
     example_chars: int = 400
     system: str = SYSTEM
     user: str = USER
+    material: Material | None = None
 
     def __post_init__(self) -> None:
         require(self.examples > 0, self.name, f"examples={self.examples} must be positive")
@@ -69,27 +85,45 @@ class FewShot(Recipe):
             self.name,
             f"pool={self.pool} must be 0 or at least examples",
         )
+        require(
+            self.selection in SELECTIONS,
+            self.name,
+            f"selection={self.selection!r} is none of {', '.join(SELECTIONS)}",
+        )
+        require(
+            self.example_tokens >= 0,
+            self.name,
+            f"example_tokens={self.example_tokens} must be positive, or 0: no limit",
+        )
         require(self.example_chars > 0, self.name, f"example_chars={self.example_chars} must be positive")
-        Template(self.system, self.user).check()
+        self.check_grounding()
+        check_template(self.name, self.system, self.user, self.material)
 
     def base(self) -> str:
-        """Snapshots of model and embedder."""
-        return f"{open_model(self.model).snapshot} {open_embedder(self.embedder).snapshot}"
+        """Snapshots of model and embedder, and of the documents where there are any."""
+        snapshots = f"{open_model(self.model).snapshot} {open_embedder(self.embedder).snapshot}"
+        return f"{snapshots} {self.documents_hash()}".rstrip()
 
     def parameters(self) -> dict[str, Any]:
         """The model by its name."""
-        named = {key: getattr(self, key) for key in self.__dataclass_fields__ if key != "model"}
-        return named | {"model": self.model if isinstance(self.model, str) else self.model.name}
+        return prompt_parameters(self, self.model, self.material)
 
     def fit(self, task: Task, train: Dataset) -> FewShotCandidate:
         """Embed the rows, and measure on them (each left out in turn) how right agreeing neighbours are."""
-        require_rows(task, train, self.name)
-        texts, truth = texts_of(train, task.input_fields), label_indices(train, list(task.labels))
+        require_rows(task, train, self.name, self.kinds)
+        texts, one_label = texts_of(train, task.input_fields), task.output.kind == "label"
+        truth = label_indices(train, list(task.labels)) if one_label else _strata(task, train)
+        answers = [task.output.write(value) for value in train.outputs]
         done = timed(open_embedder(self.embedder).encode, texts)
-        agreement = agreed_accuracy(done.value, truth, self.examples)
-        notes = {"agreed_accuracy": agreement}
-        card = self.card(task, train, Resources(labels=len(train), cpu_s=done.cpu_s), notes=notes)
-        return FewShotCandidate(card, open_model(self.model), Store(texts, truth, done.value))
+        store = Store(texts, truth, done.value, train.ids, answers)
+        notes: dict[str, Any] = {}
+        if one_label:
+            notes = {"agreed_accuracy": agreed_accuracy(done.value, truth, self.examples)}
+            notes |= store.measured(Picker.of(self.parameters()))
+        made = setup_of(self.material)
+        setup = replace(made, labels=len(train), cpu_s=made.cpu_s + done.cpu_s)
+        card = self.card(task, train, setup, notes=notes, settings=self.grounding() | rule_settings(task))
+        return FewShotCandidate(card, open_model(self.model), store)
 
     def reload(self, folder: Path, card: Card) -> FewShotCandidate:
         """A saved candidate, asking this recipe's model."""
@@ -103,11 +137,38 @@ class FewShot(Recipe):
 
 @dataclass(frozen=True)
 class Store:
-    """The labelled rows: texts [n], label indices [n], vectors [n, dimensions]."""
+    """The labelled rows: texts [n], label indices [n], vectors [n, dimensions], ids [n], and answers as they should
+    be written [n].
+
+    Where outputs are not one label, the indices are those of what a split keeps the mix of (`OutputKind.stratum`).
+    """
 
     texts: Sequence[str]
     truth: NDArray[np.int64]
     vectors: Vectors
+    ids: Sequence[str] = ()
+    answers: Sequence[str] = ()
+
+    def near(self, vectors: Vectors, count: int) -> list[Found]:
+        """The `count` nearest rows of each of [n, dimensions] vectors."""
+        index, similarity = nearest(vectors, self.vectors, count)
+        return [
+            Found(rows, likeness, self.vectors[rows], self.truth[rows])
+            for rows, likeness in zip(index, similarity, strict=True)
+        ]
+
+    def measured(self, picker: Picker) -> dict[str, float]:
+        """Retrieval on its own, each of at most `MEASURED` rows left out in turn: how often the right label is among
+        the examples, and how many tokens they take."""
+        own = range(0, len(self.texts), max(1, len(self.texts) // MEASURED))
+        right, tokens = 0, 0
+        for at, found in zip(own, self.near(self.vectors[list(own)], picker.pool + 1), strict=True):
+            others = found.rows != at
+            left = Found(found.rows[others], found.similarity[others], found.vectors[others], found.labels[others])
+            shown = picker.pick(left, self.texts)
+            right += bool((self.truth[shown] == self.truth[at]).any())
+            tokens += sum(estimated_tokens(self.texts[row][: picker.chars]) for row in shown)
+        return {"right_label_shown": right / len(own), "example_tokens": tokens / len(own)}
 
 
 def read_store(folder: Path, card: Card) -> Store:
@@ -116,8 +177,16 @@ def read_store(folder: Path, card: Card) -> Store:
     Raises:
         ArtifactError: damaged.
     """
-    stored = read_arrays(folder)
-    return Store(list(card.settings["texts"]), stored["truth"], stored["vectors"])
+    stored, settings, labels = read_arrays(folder), card.settings, list(card.labels)
+    answers = settings.get("answers") or [labels[i] for i in stored["truth"]]
+    ids = list(settings.get("ids", ()))
+    return Store(list(settings["texts"]), stored["truth"], stored["vectors"], ids, list(answers))
+
+
+def _strata(task: Task, train: Dataset) -> NDArray[np.int64]:
+    """[n] which stratum each row belongs to, for examples that are balanced."""
+    _, codes = np.unique([task.output.stratum(value) for value in train.outputs], return_inverse=True)
+    return codes.astype(np.int64)
 
 
 class FewShotCandidate(PromptedCandidate):
@@ -127,15 +196,18 @@ class FewShotCandidate(PromptedCandidate):
         super().__init__(card, model)
         self._store = store
         self._embedder = open_embedder(str(card.parameters["embedder"]))
+        self._picker = Picker.of(card.parameters)
 
     async def answer(self, value: Input, ctx: Context) -> Prediction:
         """The label that all neighbours share, or the model's choice among their labels."""
         parameters = self.card.parameters
         done = await on_worker(self._retrieve, text_of(value, self.card.input_fields))
-        order = done.value
+        order, chosen = done.value
         usage = Usage(cpu_s=done.cpu_s)
-        chosen = order[: parameters["examples"]]
-        shared = {self.labels[self._store.truth[i]] for i in chosen}
+        if not isinstance(self.output, Label):
+            answer = await self.written(value, ctx, self._examples(chosen))
+            return answer.with_timing(answer.usage + usage, answer.latency_s + done.wall_s)
+        shared = {self.labels[self._store.truth[i]] for i in order[: parameters["examples"]]}
         if parameters["skip_agreed"] and len(shared) == 1:
             confidence = round(float(self.notes["agreed_accuracy"]), DECIMALS)
             (label,) = shared
@@ -144,36 +216,50 @@ class FewShotCandidate(PromptedCandidate):
                 label, scores, confidence, usage=usage, latency_s=done.wall_s, notes={"skipped_model": True}
             )
         allowed = self._allowed(order)
-        reply = await self.model.complete(self.request(value, allowed, ctx, self._examples(chosen)))
-        answered = prediction_of(reply, skipped_model=False)
+        reply, notes = await self.fitting(value, allowed, ctx, self._examples(chosen), self.model.complete)
+        answered = prediction_of(reply, skipped_model=False, **notes)
         return answered.with_timing(reply.usage + usage, reply.latency_s + done.wall_s)
 
-    async def rendered(self, value: Input, ctx: Context) -> Request:
+    async def rendered(self, value: Input, ctx: Context, cut: Cut = UNCUT) -> Request:
         """With the rows that are retrieved for this input."""
-        order = (await on_worker(self._retrieve, text_of(value, self.card.input_fields))).value
-        chosen = order[: self.card.parameters["examples"]]
-        return self.request(value, self._allowed(order), ctx, self._examples(chosen))
+        text = text_of(value, self.card.input_fields)
+        ctx, _ = await self.sources.around(text, ctx)
+        order, chosen = (await on_worker(self._retrieve, text)).value
+        return self.request(value, self._allowed(order), ctx, self._examples(chosen), cut)
 
-    def _retrieve(self, text: str) -> list[int]:
-        """Rows nearest to the text, nearest first."""
-        wanted = max(self.card.parameters["pool"], self.card.parameters["examples"])
-        index, _ = nearest(self._embedder.encode([text]), self._store.vectors, wanted)
-        return [int(i) for i in index[0]]
+    async def asks(self, value: Input, ctx: Context) -> Request | None:
+        """None where all nearest rows carry one label."""
+        text = text_of(value, self.card.input_fields)
+        if not text.strip():
+            return None
+        order, _ = (await on_worker(self._retrieve, text)).value
+        near = {self._store.truth[i] for i in order[: self.card.parameters["examples"]]}
+        is_skipped = isinstance(self.output, Label) and self.card.parameters["skip_agreed"] and len(near) == 1
+        return None if is_skipped else await self.rendered(value, ctx)
+
+    def _retrieve(self, text: str) -> tuple[list[int], list[int]]:
+        """Rows nearest to the text, nearest first; and those to show, nearest last."""
+        (found,) = self._store.near(self._embedder.encode([text]), self._picker.pool)
+        return found.rows.tolist(), self._picker.pick(found, self._store.texts)
 
     def _allowed(self, order: Sequence[int]) -> list[str]:
-        if self.card.parameters["pool"] == 0:
+        if self.card.parameters["pool"] == 0 or not isinstance(self.output, Label):
             return list(self.labels)
         near = {int(self._store.truth[i]) for i in order}
         return [label for i, label in enumerate(self.labels) if i in near]
 
     def _examples(self, chosen: Sequence[int]) -> list[Mapping[str, str]]:
         limit = self.card.parameters["example_chars"]
-        texts, truth = self._store.texts, self._store.truth
-        return [{"text": texts[i][:limit], "label": self.labels[truth[i]]} for i in reversed(chosen)]
+        texts, answers = self._store.texts, self._store.answers
+        return [{"text": texts[i][:limit], "label": answers[i]} for i in chosen]
 
     def save(self, folder: Path) -> None:
         """Write card, vectors and the rows' texts: this artifact holds customers' text."""
-        settings = {"texts": list(self._store.texts)}
+        settings = {**self.card.settings, "texts": list(self._store.texts)}
+        if self._store.ids:  # without them (older artifacts) no single row can be erased
+            settings["ids"] = list(self._store.ids)
+        if not isinstance(self.output, Label):
+            settings["answers"] = list(self._store.answers)
         card = Card(**{**self.card.__dict__, "settings": settings})
         write_artifact(folder, card, {"vectors": self._store.vectors, "truth": self._store.truth})
 

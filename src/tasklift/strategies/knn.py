@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from tasklift.data.embed import Vectors, open_embedder
+from tasklift.data.nearest import nearest
 from tasklift.dataset import Dataset
 from tasklift.stats.calibration import fit_temperature
 from tasklift.strategies.artifact import Arrays, Card, read_arrays
@@ -22,7 +23,8 @@ from tasklift.strategies.classifier import (
     texts_of,
     validation_cut,
 )
-from tasklift.strategies.recipe import Recipe, require, require_rows
+from tasklift.strategies.neighbours import Choice, NeighbourCandidate, fit_neighbours, read_neighbours
+from tasklift.strategies.recipe import EVERY_KIND, Recipe, require, require_rows
 from tasklift.strategy import Family, Resources
 from tasklift.task import Task
 from tasklift.worker import timed
@@ -44,6 +46,7 @@ class Knn(Recipe):
 
     name: ClassVar[str] = "knn"
     family: ClassVar[Family] = "baseline"
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND
 
     embedder: str = "minilm"
     neighbours: tuple[int, ...] = (5, 10, 20)
@@ -66,13 +69,25 @@ class Knn(Recipe):
         """Snapshot of the embedder."""
         return open_embedder(self.embedder).snapshot
 
-    def fit(self, task: Task, train: Dataset) -> KnnCandidate:
+    def fit(self, task: Task, train: Dataset) -> KnnCandidate | NeighbourCandidate:
         """Choose k, sharpness and temperature on validation; every row then serves as a neighbour."""
-        require_rows(task, train, self.name)
+        require_rows(task, train, self.name, self.kinds)
+        if task.output.kind != "label":
+            return self._fit_other(task, train)
         done = timed(self._fit, task, train)
         vote, notes = done.value
-        card = self.card(task, train, Resources(labels=len(train), cpu_s=done.cpu_s), notes=notes)
+        resources = Resources(labels=len(train), cpu_s=done.cpu_s)
+        card = self.card(task, train, resources, notes=notes, settings={"ids": list(train.ids)})
         return KnnCandidate(card, vote)
+
+    def _fit_other(self, task: Task, train: Dataset) -> NeighbourCandidate:
+        choice = Choice(self.embedder, self.neighbours, self.sharpness, self.seed)
+        done = timed(fit_neighbours, task, train, choice)
+        found, notes = done.value
+        resources = Resources(labels=len(train), cpu_s=done.cpu_s)
+        settings = {"answers": list(found.answers), "ids": list(train.ids)}
+        card = self.card(task, train, resources, notes=notes, settings=settings)
+        return NeighbourCandidate(card, found)
 
     def _fit(self, task: Task, train: Dataset) -> tuple[Vote, dict[str, Any]]:
         labels = list(task.labels)
@@ -102,8 +117,10 @@ class Knn(Recipe):
         }
 
     @staticmethod
-    def load(folder: Path, card: Card) -> KnnCandidate:
+    def load(folder: Path, card: Card) -> KnnCandidate | NeighbourCandidate:
         """A saved candidate."""
+        if card.output_kind.kind != "label":
+            return NeighbourCandidate(card, read_neighbours(folder, card))
         stored, notes = read_arrays(folder), card.notes
         vote = Vote(
             stored["vectors"],
@@ -164,28 +181,3 @@ class KnnCandidate(ClassifierCandidate):
     def arrays(self) -> Arrays:
         """The labelled vectors."""
         return {"vectors": self._vote.vectors, "truth": self._vote.truth}
-
-
-def nearest(queries: Vectors, rows: Vectors, k: int, block: int = 512) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Indices and cosine similarities of the k nearest rows, nearest first, ties by row order.
-
-    Args:
-        queries: [n, dimensions], unit length.
-        rows: [rows, dimensions], unit length.
-        block: queries compared at once, which bounds memory.
-
-    Returns:
-        ([n, k], [n, k]); k is cut to the number of rows.
-    """
-    k = min(k, len(rows))
-    index = np.empty((len(queries), k), dtype=np.int64)
-    similarity = np.empty((len(queries), k), dtype=np.float64)
-    for start in range(0, len(queries), block):
-        # Rounded so that the last bits, which depend on the batch, never decide an order.
-        scores = np.round(queries[start : start + block] @ rows.T, 6)
-        top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-        top.sort(axis=1)
-        order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
-        index[start : start + block] = np.take_along_axis(top, order, axis=1)
-        similarity[start : start + block] = np.take_along_axis(scores, index[start : start + block], axis=1)
-    return index, similarity

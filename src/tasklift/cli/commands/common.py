@@ -22,6 +22,9 @@ DatabaseOption = Annotated[
         "--database", envvar="TASKLIFT_DATABASE", help="URL of the traffic database; .tasklift/traffic.db without it."
     ),
 ]
+DocumentsOption = Annotated[
+    Path | None, typer.Option("--documents", help="Folder of documents; the task's own without it.")
+]
 OverlayOption = Annotated[str, typer.Option("--overlay", help="Only for requests with this overlay.")]
 TaskArgument = Annotated[str | None, typer.Argument(help="Task name; may be left out where there is one.")]
 

@@ -9,6 +9,7 @@ import typer
 
 from tasklift.cli.commands.common import (
     DatabaseOption,
+    DocumentsOption,
     JsonOption,
     ModelOption,
     ProjectOption,
@@ -18,10 +19,10 @@ from tasklift.cli.commands.common import (
 )
 
 app = typer.Typer()
-data_app = group("Rows: import and check them.")
-app.add_typer(data_app, name="data")
 models_app = group("Weights of the local models.")
 app.add_typer(models_app, name="models")
+context_app = group("Documents that prompts answer from: what was read, what a search finds, how good it is.")
+app.add_typer(context_app, name="context")
 evaluations_app = group("Stored evaluations: list, show, compare, prune.")
 app.add_typer(evaluations_app, name="evaluations")
 
@@ -57,20 +58,35 @@ def evaluate(
     paraphrase_model: Annotated[
         str | None, typer.Option(help="Model that rewords texts for --consistency; local rules without it.")
     ] = None,
+    noise_floor: Annotated[
+        bool,
+        typer.Option("--noise-floor", help="A/A run: every candidate once more, to tell differences from chance."),
+    ] = False,
     max_usd: Annotated[
         float | None, typer.Option(min=0, help="Stop before hosted calls cost more than this; what was paid is kept.")
     ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Ask models again, whatever they answered before; keep nothing of it.")
+    ] = False,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Ask hosted models through their batch API first: cheaper, may take hours.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run every strategy on the same test rows; print intervals, cost and a decision where economics are given."""
     run(
         "evaluate:evaluate",
+        how=(not no_cache, batch),
         task=task,
         folder=project,
         strategies=strategies,
         model=model,
         rows=rows,
-        tried=(repeats, paraphrase_model) if consistency else None,
+        tried={
+            "repeats": repeats if consistency else 0,
+            "paraphrase_model": paraphrase_model,
+            "noise_floor": noise_floor,
+        },
         max_usd=max_usd,
         as_json=as_json,
     )
@@ -122,20 +138,6 @@ def demo(
     run("demo:demo", model=model, light=light, rows=rows, folder=folder, as_json=as_json)
 
 
-@data_app.command("import")
-def data_import(
-    file: Annotated[Path, typer.Argument(help="A .jsonl or .csv file.")],
-    task: Annotated[str | None, typer.Option(help="Task name; may be left out where there is one.")] = None,
-    project: ProjectOption = Path(),
-    field: Annotated[
-        list[str] | None, typer.Option(help="target=COLUMN, such as text=message or slice.channel=via.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Check a file against the task and write it into the project in the pinned row format."""
-    run("data:import_rows", file=file, task=task, folder=project, mapping=field or [], as_json=as_json)
-
-
 @models_app.command("pull")
 def models_pull(
     all_models: Annotated[bool, typer.Option("--all", help="Every model, and convert what needs converting.")] = False,
@@ -149,6 +151,51 @@ def models_pull(
 def models_list(as_json: JsonOption = False) -> None:
     """What is there, how large, where from, under which licence."""
     run("models:list_models", as_json=as_json)
+
+
+@context_app.command("index")
+def context_index(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    documents: DocumentsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read what is new or changed in a folder of documents; name what could not be read, and what to look at."""
+    run("context:index", task=task, folder=project, documents=documents, as_json=as_json)
+
+
+@context_app.command("search")
+def context_search(
+    question: Annotated[str, typer.Argument(help="What to look for.")],
+    task: Annotated[str | None, typer.Option(help="Task name; may be left out where there is one.")] = None,
+    project: ProjectOption = Path(),
+    documents: DocumentsOption = None,
+    method: Annotated[str, typer.Option(help="fused, bm25 or embeddings.")] = "fused",
+    count: Annotated[int, typer.Option(min=1, help="Show at most so many passages.")] = 4,
+    as_json: JsonOption = False,
+) -> None:
+    """The passages that a prompt would get for a question, each with its place."""
+    run(
+        "context:search",
+        question=question,
+        task=task,
+        folder=project,
+        documents=documents,
+        found=(method, count),
+        as_json=as_json,
+    )
+
+
+@context_app.command("measure")
+def context_measure(
+    questions: Annotated[Path, typer.Argument(help="JSONL with `question` and `document` (the right one's path).")],
+    task: Annotated[str | None, typer.Option(help="Task name; may be left out where there is one.")] = None,
+    project: ProjectOption = Path(),
+    documents: DocumentsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """How often the right document is among the first 1, 5 and 10: words, embeddings, and both."""
+    run("context:measure", questions=questions, task=task, folder=project, documents=documents, as_json=as_json)
 
 
 @evaluations_app.command("list")
