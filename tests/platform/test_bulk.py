@@ -21,7 +21,9 @@ async def test_given_rows_can_be_joined_and_updated_by(database: Database) -> No
     rows = [{"name": name, "revision": n} for n, name in enumerate("abc")]
     async with database.write() as connection:
         await insert_rows(connection, revisions, rows)
-        asked = given(connection, [revisions.c.name, revisions.c.revision], [{"name": "b", "revision": 9}, {"name": "z"}])
+        asked = given(
+            connection, [revisions.c.name, revisions.c.revision], [{"name": "b", "revision": 9}, {"name": "z"}]
+        )
         changed = sa.update(revisions).where(revisions.c.name == asked.c.name).values(revision=asked.c.revision)
         await connection.execute(changed)
         joined = sa.join(revisions, asked, revisions.c.name == asked.c.name)
