@@ -160,7 +160,8 @@ class Normaliser:
             marked = sa.update(raw_events).where(raw_events.c.id.in_(ids), _NEW).values(state="done", error="")
             if (await connection.execute(marked)).rowcount != len(ids):
                 raise _Taken
-            intake = Intake(connection, self._runtime.route(channel), self._runtime.media_queue)
+            nameless = [name for name, one in self._runtime.channels.items() if one.abilities.has_profiles]
+            intake = Intake(connection, self._runtime.route(channel), self._runtime.media_queue, nameless)
             stored = await intake.store(one for one, _ in read)
             bad = {one.raw_event_id: error for one, error in read if error}
             for number, account in stored.unrouted.items():

@@ -168,7 +168,7 @@ async def _until(ask: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
 @contextlib.asynccontextmanager
 async def fakes() -> AsyncIterator[tuple[FakeTelegram, str, str]]:
     """Telegram, its address, and the address of the Graph API."""
-    telegram, meta = FakeTelegram(), FakeMeta()
+    telegram, meta = FakeTelegram(), FakeMeta(people={"8001": "Marta Ruiz"})
     async with running(telegram.app) as telegram_url, running(meta.app) as graph_url:
         yield telegram, telegram_url, graph_url
 
