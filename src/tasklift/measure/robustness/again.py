@@ -116,6 +116,7 @@ class _Again:
                 self.store.close()
         before = result.predictions
         same = [(p.output, p.deferred) == (q.output, q.deferred) for p, q in zip(before, answers, strict=True)]
-        first, second = right_of(before, rows.outputs), right_of(answers, rows.outputs)
+        task = self.evaluation.task
+        first, second = right_of(before, rows.outputs, task), right_of(answers, rows.outputs, task)
         exact = how == ASKED_AGAIN and candidate.traits.deterministic
         return noise_floor(how, first, second, np.array(same), exact)
