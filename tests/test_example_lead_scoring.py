@@ -27,7 +27,12 @@ def project(tmp_path: Path) -> Project:
 def test_rows_are_those_of_the_datasheet(project: Project) -> None:
     train, test, warnings = project.rows(project.task(None))
     assert (len(train), len(test), warnings) == (79, 39, ())
-    assert Counter(row.slice["channel"] for row in (*train, *test)) == {"form": 44, "email": 39, "chat": 22, "event": 13}
+    assert Counter(row.slice["channel"] for row in (*train, *test)) == {
+        "form": 44,
+        "email": 39,
+        "chat": 22,
+        "event": 13,
+    }
     words = [len(str(row.input["text"]).split()) for row in (*train, *test)]
     assert max(words) > 40 > min(words)
 
