@@ -167,6 +167,7 @@ def test_where_all_rows_are_alike_a_share_keeps_an_interval() -> None:
     [
         ({"metrics": ("mae",)}, "the metric 'mae' is for outputs of kind number; this task's is 'text'"),
         ({"metrics": ("rogue_l",)}, "no metric is called 'rogue_l'; did you mean 'rouge_l'"),
+        ({"metrics": ("rouge_l", "accuracy")}, "the first metric is what the gate min_metric looks at, and 'rouge_l'"),
         ({"right": Right(metric="chrf")}, "right.metric = 'chrf' gives no value of a single row"),
     ],
 )

@@ -41,6 +41,9 @@ class Scores:
         usage: quantities of all rows together.
         failures: kind -> count.
         skipped_model: share of rows where a few-shot candidate needed no model; None for others.
+        rules: business rule -> what it did (blocked, repaired, deferred, conflict) -> rows.
+        abstained: rows that the model itself left to a person.
+        prompt_cut: rows whose prompt was longer than the model's context, and was cut.
         figures: the task's other metrics on answered rows, by name, with BCa intervals.
     """
 
@@ -57,6 +60,9 @@ class Scores:
     usage: Usage
     failures: dict[str, int] = field(default_factory=dict)
     skipped_model: float | None = None
+    rules: dict[str, dict[str, int]] = field(default_factory=dict)
+    abstained: int = 0
+    prompt_cut: int = 0
     figures: dict[str, Interval] = field(default_factory=dict)
 
     @property
@@ -195,8 +201,21 @@ def score(
         usage=total,
         failures=dict(failed),
         skipped_model=sum(skipped) / len(predictions) if skipped else None,
+        rules=rule_counts(predictions),
+        abstained=sum(bool(p.notes.get("abstained")) for p in predictions),
+        prompt_cut=sum("cut" in p.notes for p in predictions),
         figures=figures_of(predictions, expected, task, by_source) if task is not None else {},
     )
+
+
+def rule_counts(predictions: Sequence[Prediction]) -> dict[str, dict[str, int]]:
+    """Business rule -> what it did -> rows, over answers and the stages behind them."""
+    found: dict[str, Counter[str]] = {}
+    for prediction in predictions:
+        for one in (prediction, *prediction.children):
+            for entry in one.notes.get("rules", ()):
+                found.setdefault(entry["rule"], Counter())[entry["did"]] += 1
+    return {rule: dict(counts) for rule, counts in found.items()}
 
 
 def compare(rights: dict[str, NDArray[np.float64]], reference: str) -> dict[str, Comparison]:
