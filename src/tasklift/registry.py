@@ -58,6 +58,8 @@ ENTRIES: dict[Kind, dict[str, str]] = {
         "quadratic_kappa": "tasklift.metrics.distance:QuadraticKappa",
         "rouge_l": "tasklift.metrics.rouge:RougeL",
         "chrf": "tasklift.metrics.chrf:ChrF",
+        "faithfulness": "tasklift.metrics.faithfulness:Faithfulness",
+        "source_similarity": "tasklift.metrics.faithfulness:SourceSimilarity",
     },
 }
 
