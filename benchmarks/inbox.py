@@ -52,18 +52,20 @@ def main() -> int:
     unknown = [name for name in asked.rows if name not in ROWS]
     if unknown:
         raise SystemExit(f"no row is called {unknown[0]!r}: there are {', '.join(ROWS)}")
-    kept, segments = _kept()
+    kept, _ = _kept()
     for name in asked.rows or [name for name in ROWS if name not in kept]:
         note(f"== {name}")
-        asked.kept, asked.segments = kept.get(name, []), segments
+        kept, asked.segments = _kept()
+        asked.kept, before = kept.get(name, []), len(asked.segments)
         figures = ROWS[name](asked)
         if asyncio.iscoroutine(figures):
             figures = asyncio.run(figures)
-        kept[name] = figures
         for figure in figures:
             note(figure.line())
-        _finish(kept, segments)
-    return _finish(kept, segments)
+        kept, segments = _kept()  # another run may have measured another row meanwhile
+        kept[name] = figures
+        _finish(kept, [*segments, *asked.segments[before:]])
+    return _finish(*_kept())
 
 
 def _kept() -> tuple[dict[str, list[Figure]], list[dict[str, Any]]]:
