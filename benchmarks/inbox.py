@@ -46,6 +46,9 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=200, help="kills in this run; a later run goes on to --kills")
     parser.add_argument("--database", choices=("SQLite", "Postgres"), help="of `ingest` and `killed`: this one only")
     parser.add_argument("--messages", type=int, default=100_000, help="of `shuffled`")
+    parser.add_argument(
+        "--cpu-s", type=float, default=1e9, help="`shuffled` stops after so long, and goes on next time"
+    )
     parser.add_argument("--seconds", type=float, default=20.0, help="of each part of `ingest`")
     parser.add_argument("--peer-python", type=Path, help="python of an environment with other libraries for `trimming`")
     asked = parser.parse_args()
@@ -63,6 +66,8 @@ def main() -> int:
         for figure in figures:
             note(figure.line())
         kept, segments = _kept()  # another run may have measured another row meanwhile
+        if not figures:
+            continue  # not finished yet
         kept[name] = figures
         _finish(kept, [*segments, *asked.segments[before:]])
     return _finish(*_kept())

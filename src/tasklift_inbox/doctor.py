@@ -75,6 +75,8 @@ async def examine(runtime: Runtime) -> list[Finding]:
         sick = sa.select(channels).where(channels.c.is_active, channels.c.health == "unhealthy")
         for row in await connection.execute(sick):
             found.append(Finding(f"channel {row.id}: {row.problem}", row.remedy))
+    for name, problem in runtime.broken.items():
+        found.append(Finding(f"channel {name} cannot be opened: {problem}", "add it again with --replace"))
     for queue in (runtime.send_queue, runtime.media_queue):
         dead = await queue.dead()
         if dead:
