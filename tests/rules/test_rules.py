@@ -59,7 +59,6 @@ def test_each_kind_finds_what_it_is_for(spec: RuleSpec, good: Any, bad: Any, why
 
 
 def test_an_answer_in_another_language_is_found() -> None:
-    pytest.importorskip("py3langid")
     german, english = "Ihr Paket kommt morgen mit der Post bei Ihnen an.", "Your parcel will arrive by mail tomorrow."
     asked = "Where is the parcel that I ordered two weeks ago?"
     assert run(english, rule("language"), text=asked).error is None

@@ -89,7 +89,10 @@ class Search:
         shots = base.examples
         if "examples" in base.template.fields() and base.strategy == "prompt":
             shots = draw_shots(feedback, chance.choice(SIZES), judge.task, chance)
-        parameters = {**base.parameters, **chance.choice(PARAMETERS[base.strategy])}
+        tried = PARAMETERS[base.strategy]
+        if base.strategy == "prompt" and str(judge.model).startswith("http"):
+            tried = tried[:1]  # hosted models give no log-probabilities to calibrate
+        parameters = {**base.parameters, **chance.choice(tried)}
         changed = {"instruction": "" if said == judge.task.instruction else said, "parameters": parameters}
         return base.model_copy(update={**changed, "examples": shots})
 
