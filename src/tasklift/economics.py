@@ -7,7 +7,7 @@ import json
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
 from tasklift.schema import Schema
 
@@ -215,3 +215,17 @@ class Economics(Schema):
     prices: UnitPrices = UnitPrices()
     options: dict[str, OptionCosts] = Field(default_factory=dict)
     gates: Gates | None = None
+    _counted: str = PrivateAttr(default="")
+
+    @property
+    def counted(self) -> str:
+        """Where `changes_per_year` was counted, in words; '' where it was given or left at its default."""
+        return self._counted
+
+    def with_counted_changes(self, per_year: float, where: str) -> Economics:
+        """The same with a rate of change that was counted; the user's own stays."""
+        if "changes_per_year" in self.model_fields_set:
+            return self
+        found = self.model_copy(update={"changes_per_year": exactly(per_year)})
+        found._counted = where
+        return found

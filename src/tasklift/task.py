@@ -16,6 +16,7 @@ from tasklift.outputs.json_object import JsonOutput
 from tasklift.outputs.labels import Label, Labels
 from tasklift.outputs.number import Number
 from tasklift.outputs.text import Text
+from tasklift.rule import RuleSpec
 from tasklift.schema import Schema
 
 __all__ = ["JsonOutput", "Label", "Labels", "Number", "Output", "Right", "Task", "Text"]
@@ -62,6 +63,7 @@ class Task(Schema):
         metrics: the first is the one that the gate `min_metric` looks at. None named: those of the kind of output.
         right: when an answer counts as right.
         slices: names of `Example.slice` entries to report apart.
+        rules: business rules that prompted answers have to pass, in order.
         gates: limits that a choice must pass.
         economics: what answers, errors and people cost; None: not stated.
     """
@@ -74,6 +76,7 @@ class Task(Schema):
     metrics: tuple[str, ...] = Field(default=(), validate_default=True)
     right: Right = Right()
     slices: tuple[str, ...] = ()
+    rules: tuple[RuleSpec, ...] = ()
     gates: Gates = Gates()
     economics: Economics | None = None
 
@@ -109,12 +112,14 @@ class Task(Schema):
 
     @property
     def content_hash(self) -> str:
-        """Hash of what decides answers (instruction, output, input fields): not gates, not economics."""
-        seen = {
+        """Hash of what decides answers (instruction, output, input fields, rules): not gates, not economics."""
+        seen: dict[str, Any] = {
             "instruction": self.instruction,
             "output": self.output.model_dump(),
             "input": self.input_fields,
         }
+        if self.rules:
+            seen["rules"] = [rule.model_dump(exclude={"why"}) for rule in self.rules]
         return hashlib.sha256(json.dumps(seen, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def check_output(self, output: Any) -> None:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp
 
+from tasklift_inbox import deletion
 from tasklift_inbox.api import Access, attachment_response, router
 from tasklift_inbox.media import opened_file
 from tasklift_inbox.receive import Receiver
@@ -40,6 +41,8 @@ class Inbox:
             title="Tasklift Inbox", lifespan=self._lifespan, exception_handlers=exception_handlers(), redoc_url=None
         )
         app.add_route("/hooks/{name}", self._hook, methods=["GET", "POST"])
+        app.add_route("/meta/data-deletion/{name}", self._forget, methods=["POST"])
+        app.add_route("/meta/deletions/{code}", self._deletion, methods=["GET"])
         app.add_route("/files/{token}", self._file, methods=["GET"])
         app.add_route("/healthz", self._alive, methods=["GET"])
         app.add_route("/readyz", self._ready, methods=["GET"])
@@ -49,6 +52,7 @@ class Inbox:
         self.asgi: ASGIApp = Shell(app, self.drain, ShellOptions(limits=limits, observe=HttpMetrics(self.metrics)))
         self.runtime: Runtime
         self.receiver: Receiver
+        self._working: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -58,7 +62,7 @@ class Inbox:
         app.state.access = Access(KeyRing(self.runtime.database, self.runtime.watch))
         stop = asyncio.Event()
         worker = Worker(self.runtime, self.receiver.arrived)
-        working = asyncio.create_task(worker.run(stop)) if self._works else None
+        working = self._working = asyncio.create_task(worker.run(stop)) if self._works else None
         try:
             yield
         finally:
@@ -83,12 +87,27 @@ class Inbox:
         await self.receiver.accept(channel.config.id, channel.dedupe_key(body), headers, body)
         return PlainTextResponse("ok")
 
+    async def _forget(self, request: Request) -> Response:
+        """Meta says that a person asks to be forgotten."""
+        await self.runtime.refresh()
+        channel = self.runtime.channel(request.path_params["name"])
+        return JSONResponse(await deletion.forget(self.runtime, channel, await _body(request)))
+
+    async def _deletion(self, request: Request) -> Response:
+        """The person looks whether it is done."""
+        found = await deletion.progress(self.runtime, request.path_params["code"])
+        if found is None:
+            raise RequestError(404, "not_found", "there is no such confirmation code")
+        return JSONResponse(found)
+
     async def _file(self, request: Request) -> Response:
         """A provider fetches what we send: by a signed address that is good for an hour."""
         number = opened_file(self.runtime.tools.signing_key, request.path_params["token"])
         return await attachment_response(self.runtime, number)
 
     async def _alive(self, _: Request) -> Response:
+        if self._working is not None and self._working.done():  # a mistake of ours: somebody has to start it again
+            return JSONResponse({"status": "the background work has stopped; the log says why"}, 503)
         return JSONResponse({"status": "ok"})
 
     async def _ready(self, _: Request) -> Response:

@@ -5,28 +5,36 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import hashlib
+import hmac
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
 import sqlalchemy as sa
 from inbox.conftest import KEY
+from inbox.mail_support import add_mailbox, mail
 from inbox.support import NOW, add, conversation_of, feed, reply, says, send_all, texts, work
 from typer.testing import CliRunner
 
 from tasklift.errors import TaskliftError
-from tasklift_inbox import cli, privacy, views
+from tasklift_inbox import cli, deletion, doctor, privacy, views
 from tasklift_inbox.app import Inbox
 from tasklift_inbox.channels.base import Upload
-from tasklift_inbox.errors import MediaError
+from tasklift_inbox.channels.http import ApiClient, Call
+from tasklift_inbox.errors import MediaError, Outcome, SendError, SignatureError, UnknownItemError
 from tasklift_inbox.media import Fetcher, MediaStore, opened_file, sign_file, true_type
 from tasklift_inbox.runtime import Runtime, Settings
 from tasklift_inbox.tables import METADATA, attachments, raw_events
 from tasklift_inbox.testing import FakeMeta, running
-from tasklift_inbox.testing.meta import whatsapp_event
+from tasklift_inbox.testing.meta import messaging_event, whatsapp_event
+from tasklift_inbox.testing.scripted import Trouble
 from tasklift_platform.keys import NewKey, create_key
+from tasklift_platform.tables import secrets
+from tasklift_platform.vault import Secret, Vault, new_secret_key
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 50
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
@@ -128,6 +136,64 @@ async def test_erasing_a_contact_reaches_everything_and_nobody_else(runtime: Run
     assert "zebedee" not in await texts(runtime)
 
 
+def signed_request(user: str, secret: str = "s") -> bytes:
+    payload = base64.urlsafe_b64encode(json.dumps({"algorithm": "HMAC-SHA256", "user_id": user}).encode()).rstrip(b"=")
+    proof = base64.urlsafe_b64encode(hmac.new(secret.encode(), payload, hashlib.sha256).digest()).rstrip(b"=")
+    return urlencode({"signed_request": (proof + b"." + payload).decode()}).encode()
+
+
+async def test_meta_asks_us_to_forget_a_person(runtime: Runtime) -> None:
+    await add(runtime, "messenger")
+    told = [
+        {
+            "sender": {"id": person},
+            "recipient": {"id": "500"},
+            "timestamp": int(NOW) * 1000,
+            "message": {"mid": person, "text": "hi"},
+        }
+        for person in ("81", "82")
+    ]
+    await feed(runtime, "messenger", [messaging_event("page", "500", told, 0)])
+    channel = runtime.channel("messenger")
+    for bad in (signed_request("81", "other"), b"signed_request=x.y", b"", signed_request("")):
+        with pytest.raises(SignatureError):
+            await deletion.forget(runtime, channel, bad)
+    answer = await deletion.forget(runtime, channel, signed_request("81"))
+    assert answer["url"].endswith(answer["confirmation_code"])
+    assert await deletion.progress(runtime, answer["confirmation_code"]) == {
+        "confirmation_code": answer["confirmation_code"],
+        "status": "complete",
+    }
+    assert await deletion.progress(runtime, "none") is None
+    assert await texts(runtime) == {"82": ["hi"]}
+    await deletion.forget(runtime, channel, signed_request("nobody"))
+
+
+async def test_an_answer_that_comes_after_our_time_out_leaves_the_outcome_unknown() -> None:
+    fake, http = FakeMeta(), ApiClient()
+    fake.script.add(Trouble(200, {"message_id": "late"}, takes_it=True, delay_s=1.0))
+    async with running(fake.app) as url:
+        headers = {"Authorization": f"Bearer {fake.token}"}
+        with pytest.raises(SendError, match="may have taken") as caught:
+            await http.call(
+                Call("POST", f"{url}/v1/5/messages", json={"recipient": {"id": "1"}}, headers=headers, timeout_s=0.3)
+            )
+    with pytest.raises(SendError, match="no connection") as refused:
+        await http.call(Call("POST", "http://127.0.0.1:1/x", json={}))
+    await http.aclose()
+    assert (caught.value.outcome, refused.value.outcome, len(fake.sent)) == (Outcome.UNKNOWN, Outcome.RETRY, 1)
+
+
+async def test_the_html_of_a_mail_is_shown_safely(runtime: Runtime) -> None:
+    await add_mailbox(runtime)
+    page = '<p onclick="x()">Hi</p><img src="https://track.test/a.gif">'
+    await feed(runtime, "mail", [mail(page, kind="text/html; charset=utf-8")])
+    safe = await views.html_of(runtime.database, 1, with_remote_images=False)
+    assert (safe.html.strip(), safe.blocked_images) == ("<p>Hi</p><img>", 1)
+    with pytest.raises(UnknownItemError):
+        await views.html_of(runtime.database, 99, with_remote_images=False)
+
+
 @contextlib.asynccontextmanager
 async def api(settings: Settings) -> Any:
     inbox = Inbox(settings)
@@ -191,6 +257,19 @@ async def test_the_rest_api(settings: Settings) -> None:
         assert (await call("GET", "/v1/outbox"))[1] == {"outbox": []}
         assert (await call("GET", "/v1/channels"))[1]["channels"][0]["health"] == "unchecked"
         assert (await call("GET", "/metrics", None))[0] == 200
+
+
+async def test_a_channel_that_cannot_be_opened_does_not_keep_the_others(runtime: Runtime) -> None:
+    await add(runtime, "simulated")
+    await add(runtime, "telegram", mode="webhook")
+    other = Settings(runtime.settings.state, runtime.settings.database, new_secret_key())
+    async with runtime.database.write() as connection:
+        sealed = Vault(other.secret_key).seal("channel/telegram", Secret("{}"))
+        moved = sa.update(secrets).where(secrets.c.name == "channel/telegram")
+        await connection.execute(moved.values(sealed=sealed, key_id=Vault(other.secret_key).key_id))
+    await runtime.load()
+    assert (list(runtime.channels), list(runtime.broken)) == (["simulated"], ["telegram"])
+    assert any("cannot be opened" in finding.what for finding in await doctor.examine(runtime))
 
 
 async def test_what_was_sent_is_read_again_from_the_file(runtime: Runtime) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tasklift.cache import caching_in, open_cache
 from tasklift.data.embed import open_embedder
+from tasklift.data.versions import Versions
 from tasklift.errors import TaskliftError
 from tasklift.jobs.erase import Erasing
 from tasklift.jobs.retrain import retrain
@@ -102,6 +103,8 @@ async def test_erasing_reaches_every_store_and_leaves_no_byte(project: Project) 
         task = project.task("colours")
         lookup = fit(project, "fewshot", embedder="static")
         train, test, _ = project.rows(task)
+        earlier = train.part([*train, *test], "all")
+        Versions(project.state / "datasets" / "colours").keep(earlier, "read data.jsonl")
         names = ["knn", "baseline"]
         made = build(names, {"knn": {"embedder": "static"}}, MODEL)
         options = Options(folder=project.state)
@@ -124,7 +127,7 @@ async def test_erasing_reaches_every_store_and_leaves_no_byte(project: Project) 
         assert certificate.completed_at is not None
         erased = {store.store: store.erased for store in certificate.stores}
         assert set(erased) == {
-            "traces", "reviews", "feedback", "artifacts", "evaluations", "reports", "caches", "rows"
+            "traces", "reviews", "feedback", "artifacts", "evaluations", "reports", "caches", "versions", "rows"
         }  # fmt: skip
         assert all(erased.values()), erased
         left = bytes_of(project)
@@ -161,7 +164,11 @@ async def test_what_has_learned_and_is_in_production_keeps_the_erasure_open_unti
         assert ANNA not in str(certificate.to_json())
 
         await releases.release("colours", Arm(fit(project, "baseline"), "baseline"), Trial(), "me")
-        (finished,) = await erasing(project, database).finish()
+        trying = asyncio.create_task(erasing(project, database).keep_finishing(0.05))  # as a server does
+        await asyncio.sleep(1.5)
+        trying.cancel()
+        finished = await erasing(project, database).registry().certificate(certificate.id)
+        assert finished is not None
         assert finished.completed_at is not None
         assert not (project.state / "artifacts" / learned).exists()
         assert ANNA.encode() not in bytes_of(project)

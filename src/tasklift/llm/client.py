@@ -8,7 +8,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
-from tasklift.errors import ConfigError, InvalidOutputError
+from tasklift.errors import ConfigError, ContextOverflowError, InvalidOutputError
 from tasklift.llm.answer_schema import response_format, unwrapped
 from tasklift.llm.endpoint import Answer, Failure
 from tasklift.llm.labels import instruct, label_schema, match_label
@@ -109,6 +109,18 @@ class OpenAICompatibleModel:
             raise self._transport.error(Failure(InvalidOutputError, said), spent)
         return Reply(text=text, usage=spent.usage, latency_s=spent.seconds)
 
+    def body(self, request: Request) -> bytes:
+        """The JSON body that `complete` would send for this request."""
+        return self._body(request, request.messages, self._refused)
+
+    def headers(self) -> dict[str, str]:
+        """The headers that carry the key."""
+        return self._transport.headers()
+
+    def scrub(self, text: str) -> str:
+        """The text without the key."""
+        return self._transport.scrub(text)
+
     async def list_models(self) -> list[str]:
         """The names of the models that the endpoint serves.
 
@@ -197,7 +209,7 @@ class OpenAICompatibleModel:
 
     def _blamed(self, found: Failure, request: Request, refused: frozenset[str]) -> str | None:
         """The optional parameter that made the endpoint refuse a request; None: it was something else."""
-        if found.status not in {400, 422, 500, 501}:
+        if found.status not in {400, 422, 500, 501} or found.error is ContextOverflowError:
             return None
         said = found.message.lower()
         with_schema = _asks_for_form(request) and "response_format" not in refused

@@ -20,6 +20,8 @@ from aiohttp import web
 
 from tasklift.errors import InvalidOutputError, ModelError, TaskliftError
 from tasklift.llm.counting import least_answer
+from tasklift.llm.fake_batches import FakeBatches
+from tasklift.llm.fake_prefix import PrefixCache
 from tasklift.llm.model import Reply, Request
 from tasklift.prediction import Usage
 
@@ -193,6 +195,9 @@ class FakeEndpoint:
         delay_s: seconds before each response.
 
     Attributes:
+        context_tokens: longer prompts are refused as too long; None at first: none is.
+        prefixes: its prefix cache; at first there is none.
+        batches: `/v1/files` and `/v1/batches`.
         model: the first model's name.
         shutdown_dates: model -> day on which `/v1/models` says that it ends; empty at first.
         received: the body of every chat request so far.
@@ -210,6 +215,9 @@ class FakeEndpoint:
         takes_response_format: bool = True,
         delay_s: float = 0.0,
     ) -> None:
+        self.context_tokens: int | None = None
+        self.prefixes = PrefixCache(0)
+        self.batches = FakeBatches(self._answer_batched)
         self.models = tuple(models)
         self.shutdown_dates: dict[str, str | int] = {}
         self.model = self.models[0]
@@ -226,6 +234,7 @@ class FakeEndpoint:
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", self._list)
+        self.batches.add_to(app.router)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
 
     @property
@@ -278,11 +287,19 @@ class FakeEndpoint:
             return await self._misbehave(request, behaviour)
         if (refused := self._refused_body(body)) is not None:
             return refused
-        text = self._own_answer(body) if behaviour.text is None else behaviour.text
-        completion = _completion(body, text, behaviour)
+        completion = self.completion(body, behaviour)
         if body.get("stream"):
             return await _stream(request, body, completion)
         return web.json_response(completion, status=behaviour.status, headers=behaviour.headers)
+
+    def _answer_batched(self, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        return 200, self.completion(body, next(self._script, self._default))
+
+    def completion(self, body: Mapping[str, Any], behaviour: Behaviour) -> dict[str, Any]:
+        """The chat completion that answers a request body."""
+        cached = behaviour.cached_tokens or self.prefixes.served(_words(body))
+        text = self._own_answer(body) if behaviour.text is None else behaviour.text
+        return _completion(body, text, replace(behaviour, cached_tokens=cached))
 
     def _refused_key(self, request: web.Request) -> web.Response | None:
         sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -302,6 +319,12 @@ class FakeEndpoint:
         if "response_format" in body and not self._takes_response_format:
             said = "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."
             return _error(400, said, param="response_format")
+        if self.context_tokens is not None and (count := len(_words(body))) > self.context_tokens:
+            said = (
+                f"This model's maximum context length is {self.context_tokens} tokens. However, your messages "
+                f"resulted in {count} tokens. Please reduce the length of the messages."
+            )
+            return _error(400, said, code="context_length_exceeded", param="messages")
         return None
 
     def _own_answer(self, body: Mapping[str, Any]) -> str:
@@ -339,6 +362,10 @@ class FakeEndpoint:
         return web.Response()
 
 
+def _words(body: Mapping[str, Any]) -> list[str]:
+    return [word for message in body.get("messages", ()) for word in str(message.get("content")).split()]
+
+
 def _error(
     status: int,
     message: str,
@@ -354,7 +381,7 @@ def _error(
 
 def _completion(body: Mapping[str, Any], text: str, behaviour: Behaviour) -> dict[str, Any]:
     """A chat completion; its tokens are words."""
-    prompt = sum(len(str(message.get("content")).split()) for message in body.get("messages", ()))
+    prompt = len(_words(body))
     said = len(text.split())
     usage: dict[str, Any] = {
         "prompt_tokens": prompt,

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from tasklift.dataset import Dataset, overlapping_texts, refuse_leakage
 from tasklift.measure.asking import Asking
-from tasklift.measure.metrics import Comparison, Scores, compare, right_of, score
+from tasklift.measure.metrics import Comparison, Scores, compare, right_of, score, source_values
 from tasklift.measure.noise import NoiseFloor
 from tasklift.measure.store import EvaluationFolder
 from tasklift.metrics.base import check_metrics
@@ -48,6 +48,7 @@ class CandidateResult:
         predictions: one a row, in row order.
         latencies_s: seconds of single requests.
         scores: the figures.
+        by_source: metric -> [rows], of metrics that hold answers against their source.
     """
 
     name: str
@@ -56,6 +57,7 @@ class CandidateResult:
     predictions: tuple[Prediction, ...]
     latencies_s: tuple[float, ...]
     scores: Scores
+    by_source: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Options:
         reviewer_accuracy: declared share of deferred rows that a person gets right.
         seed: passed to the candidates.
         command: what the user typed, for the record.
+        afresh: every row is asked again, also those that are stored.
     """
 
     folder: Path | None = None
@@ -108,6 +111,7 @@ class Options:
     reviewer_accuracy: float = 0.97
     seed: int = 0
     command: str = ""
+    afresh: bool = False
 
 
 async def evaluate_async(
@@ -147,7 +151,7 @@ async def evaluate_async(
             progress,
             store,
             asyncio.Lock(),
-            store.predictions() if store else {},
+            store.predictions() if store and not options.afresh else {},
             store.manifest() if store else None,
         )
         try:
@@ -255,9 +259,16 @@ class _Run:
             latencies = await asking.latencies(predictions, self._latencies_before(candidate))
         finally:
             await candidate.aclose()
-        scores = score(predictions, self.rows.outputs, latencies, self.options.reviewer_accuracy, self.task)
+        by_source = source_values(predictions, self.rows.outputs, self.task, self.rows.inputs)
+        scores = score(predictions, self.rows.outputs, latencies, self.options.reviewer_accuracy, self.task, by_source)
         result = CandidateResult(
-            name, _card_of(candidate, self.task), _traits(candidate), tuple(predictions), tuple(latencies), scores
+            name,
+            _card_of(candidate, self.task),
+            _traits(candidate),
+            tuple(predictions),
+            tuple(latencies),
+            scores,
+            by_source,
         )
         self.progress.finished(result)
         return result
@@ -330,6 +341,9 @@ def _candidate_row(result: CandidateResult) -> dict[str, Any]:
         "settings": dict(card.settings) if card.family == "layered" else {},
         "traits": dict(result.traits),
         "latencies_s": [round(seconds, 6) for seconds in result.latencies_s],
+        **(
+            {"by_source": {name: list(values) for name, values in result.by_source.items()}} if result.by_source else {}
+        ),
     }
 
 

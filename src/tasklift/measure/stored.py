@@ -19,6 +19,7 @@ from tasklift.strategy import Resources
 from tasklift.task import Task
 
 #: Keys of a manifest that describe how the evaluation was made.
+_KEPT = dataclasses.fields(Resources)
 MADE = ("command", "at", "machine", "versions", "seed")
 
 
@@ -82,12 +83,13 @@ def _result(
         labels=task.labels,
         instruction=task.instruction,
         input_fields=task.input_fields,
-        setup=Resources(**{field.name: row["setup"][field.name] for field in dataclasses.fields(Resources)}),
+        setup=Resources(**{one.name: row["setup"][one.name] for one in _KEPT if one.name in row["setup"]}),
         training_ids=frozenset(),
         notes=row["notes"],
         settings=row.get("settings", {}),
         output=task.output.model_dump(),
     )
     latencies = tuple(row["latencies_s"])
-    scores = score(predictions, rows.outputs, latencies, reviewer_accuracy, task)
-    return CandidateResult(row["name"], card, row["traits"], predictions, latencies, scores)
+    scores = score(predictions, rows.outputs, latencies, reviewer_accuracy, task, row.get("by_source"))
+    by_source = row.get("by_source", {})
+    return CandidateResult(row["name"], card, row["traits"], predictions, latencies, scores, by_source)

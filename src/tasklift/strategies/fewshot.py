@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,16 +15,18 @@ from tasklift.data.nearest import nearest
 from tasklift.dataset import Dataset
 from tasklift.llm.model import Model, Request
 from tasklift.llm.open import open_model
-from tasklift.llm.template import Template
+from tasklift.llm.overlay import Material
 from tasklift.outputs.labels import Label
 from tasklift.prediction import DECIMALS, Prediction, Usage
 from tasklift.strategies.artifact import Card, read_arrays, write_artifact
 from tasklift.strategies.classifier import label_indices, text_of, texts_of
+from tasklift.strategies.context import UNCUT, Cut
 from tasklift.strategies.prompt import PromptedCandidate, prediction_of
 from tasklift.strategies.prompted import Grounded
+from tasklift.strategies.prompting import check_template, prompt_parameters, rule_settings, setup_of
 from tasklift.strategies.recipe import EVERY_KIND, require, require_rows
 from tasklift.strategies.selection import SELECTIONS, Found, Picker
-from tasklift.strategy import Context, Family, Input, Resources
+from tasklift.strategy import Context, Family, Input
 from tasklift.task import Task
 from tasklift.tokens import estimated_tokens
 from tasklift.worker import on_worker, timed
@@ -57,6 +59,7 @@ class FewShot(Grounded):
         example_chars: longer example texts are cut.
         system: Jinja2 template of the system message.
         user: Jinja2 template of the user message; sees `examples`.
+        material: as for `prompt`.
     """
 
     name: ClassVar[str] = "fewshot"
@@ -73,6 +76,7 @@ class FewShot(Grounded):
     example_chars: int = 400
     system: str = SYSTEM
     user: str = USER
+    material: Material | None = None
 
     def __post_init__(self) -> None:
         require(self.examples > 0, self.name, f"examples={self.examples} must be positive")
@@ -93,7 +97,7 @@ class FewShot(Grounded):
         )
         require(self.example_chars > 0, self.name, f"example_chars={self.example_chars} must be positive")
         self.check_grounding()
-        Template(self.system, self.user).check()
+        check_template(self.name, self.system, self.user, self.material)
 
     def base(self) -> str:
         """Snapshots of model and embedder, and of the documents where there are any."""
@@ -102,8 +106,7 @@ class FewShot(Grounded):
 
     def parameters(self) -> dict[str, Any]:
         """The model by its name."""
-        named = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "model"}
-        return named | {"model": self.model if isinstance(self.model, str) else self.model.name}
+        return prompt_parameters(self, self.model, self.material)
 
     def fit(self, task: Task, train: Dataset) -> FewShotCandidate:
         """Embed the rows, and measure on them (each left out in turn) how right agreeing neighbours are."""
@@ -117,8 +120,9 @@ class FewShot(Grounded):
         if one_label:
             notes = {"agreed_accuracy": agreed_accuracy(done.value, truth, self.examples)}
             notes |= store.measured(Picker.of(self.parameters()))
-        setup = Resources(labels=len(train), cpu_s=done.cpu_s)
-        card = self.card(task, train, setup, notes=notes, settings=self.grounding())
+        made = setup_of(self.material)
+        setup = replace(made, labels=len(train), cpu_s=made.cpu_s + done.cpu_s)
+        card = self.card(task, train, setup, notes=notes, settings=self.grounding() | rule_settings(task))
         return FewShotCandidate(card, open_model(self.model), store)
 
     def reload(self, folder: Path, card: Card) -> FewShotCandidate:
@@ -201,7 +205,7 @@ class FewShotCandidate(PromptedCandidate):
         order, chosen = done.value
         usage = Usage(cpu_s=done.cpu_s)
         if not isinstance(self.output, Label):
-            answer = await self.written(self.request(value, self.labels, ctx, self._examples(chosen)))
+            answer = await self.written(value, ctx, self._examples(chosen))
             return answer.with_timing(answer.usage + usage, answer.latency_s + done.wall_s)
         shared = {self.labels[self._store.truth[i]] for i in order[: parameters["examples"]]}
         if parameters["skip_agreed"] and len(shared) == 1:
@@ -212,16 +216,26 @@ class FewShotCandidate(PromptedCandidate):
                 label, scores, confidence, usage=usage, latency_s=done.wall_s, notes={"skipped_model": True}
             )
         allowed = self._allowed(order)
-        reply = await self.model.complete(self.request(value, allowed, ctx, self._examples(chosen)))
-        answered = prediction_of(reply, skipped_model=False)
+        reply, notes = await self.fitting(value, allowed, ctx, self._examples(chosen), self.model.complete)
+        answered = prediction_of(reply, skipped_model=False, **notes)
         return answered.with_timing(reply.usage + usage, reply.latency_s + done.wall_s)
 
-    async def rendered(self, value: Input, ctx: Context) -> Request:
+    async def rendered(self, value: Input, ctx: Context, cut: Cut = UNCUT) -> Request:
         """With the rows that are retrieved for this input."""
         text = text_of(value, self.card.input_fields)
         ctx, _ = await self.sources.around(text, ctx)
         order, chosen = (await on_worker(self._retrieve, text)).value
-        return self.request(value, self._allowed(order), ctx, self._examples(chosen))
+        return self.request(value, self._allowed(order), ctx, self._examples(chosen), cut)
+
+    async def asks(self, value: Input, ctx: Context) -> Request | None:
+        """None where all nearest rows carry one label."""
+        text = text_of(value, self.card.input_fields)
+        if not text.strip():
+            return None
+        order, _ = (await on_worker(self._retrieve, text)).value
+        near = {self._store.truth[i] for i in order[: self.card.parameters["examples"]]}
+        is_skipped = isinstance(self.output, Label) and self.card.parameters["skip_agreed"] and len(near) == 1
+        return None if is_skipped else await self.rendered(value, ctx)
 
     def _retrieve(self, text: str) -> tuple[list[int], list[int]]:
         """Rows nearest to the text, nearest first; and those to show, nearest last."""

@@ -153,21 +153,23 @@ def text_of_part(part: Message) -> str:
 
 def header(message: Message, name: str) -> str:
     """A header in Unicode, on one line; '' where it is missing. Its first value, where it stands there twice."""
-    try:
-        value = message.get(name)
-        if value is None:
-            return ""
-        found = _decoded(str(value))
-    except (ValueError, LookupError, AttributeError, IndexError):
-        return ""
-    return _SPACE.sub(" ", clean(found)).strip()
+    values = raw_headers(message, name)
+    return _SPACE.sub(" ", clean(_decoded(values[0]))).strip() if values else ""
+
+
+def raw_headers(message: Message, name: str) -> list[str]:
+    """All values of a header as they stand there, bytes beyond ASCII read as UTF-8 (RFC 6532)."""
+    return [
+        str(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        for key, value in message.raw_items()
+        if key.lower() == name
+    ]
 
 
 def addresses(message: Message, name: str) -> list[Address]:
     """The mailboxes in a header, each once, at most a hundred."""
     try:
-        values = [str(value) for value in message.get_all(name, [])]
-        pairs = email.utils.getaddresses([_SPACE.sub(" ", value)[:20_000] for value in values])
+        pairs = email.utils.getaddresses([_SPACE.sub(" ", one)[:20_000] for one in raw_headers(message, name)])
     except (ValueError, LookupError, IndexError, TypeError, AttributeError):
         return []
     found: dict[str, Address] = {}
@@ -229,7 +231,6 @@ def _charset(part: Message) -> str:
 
 def _decoded(value: str) -> str:
     """RFC 2047 words, also where they are broken."""
-    value = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if "=?" not in value:
         return value
     found = []

@@ -281,6 +281,8 @@ def _assumptions(world: World, economics: Economics) -> dict[str, Assumption]:
     def assumed(key: str) -> Assumption:
         value = getattr(economics, key)
         plain = (value.p50 if value.known else value.model_dump()) if isinstance(value, Quantity) else value
+        if key == "changes_per_year" and economics.counted:
+            return Assumption(plain, "measured", economics.counted)
         return Assumption(plain, "given" if key in given else "default")
 
     found = {key: assumed(key) for key in (*FLIPPABLE, "reviewer_accuracy", "margin")}
