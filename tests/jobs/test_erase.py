@@ -13,6 +13,7 @@ import pytest
 
 from tasklift.cache import caching_in, open_cache
 from tasklift.data.embed import open_embedder
+from tasklift.data.versions import Versions
 from tasklift.errors import TaskliftError
 from tasklift.jobs.erase import Erasing
 from tasklift.jobs.retrain import retrain
@@ -110,6 +111,7 @@ async def test_erasing_reaches_every_store_and_leaves_no_byte(project: Project) 
         await releases.release("colours", Arm(lookup, "fewshot"), Trial(), "me")
         await give_traffic(project, database)
         retrained = await retrain(project, database, task, fit(project, "baseline"), "baseline")
+        Versions(project.state / "datasets" / "colours").keep(train, "read")
         report = project.folder / "report.html"
         note_report(project.state, report, "colours", test.ids)
         report.write_text(f"<p>{SECRET}</p>")
@@ -124,7 +126,7 @@ async def test_erasing_reaches_every_store_and_leaves_no_byte(project: Project) 
         assert certificate.completed_at is not None
         erased = {store.store: store.erased for store in certificate.stores}
         assert set(erased) == {
-            "traces", "reviews", "feedback", "artifacts", "evaluations", "reports", "caches", "rows"
+            "traces", "reviews", "feedback", "artifacts", "evaluations", "reports", "caches", "versions", "rows"
         }  # fmt: skip
         assert all(erased.values()), erased
         left = bytes_of(project)

@@ -15,6 +15,7 @@ from typing import Any
 from tasklift.cache import ContentCache
 from tasklift.data.erase import erase_group, rows_of_group
 from tasklift.data.read import to_example
+from tasklift.data.versions import Versions
 from tasklift.errors import ArtifactError
 from tasklift.measure import erasure as measured
 from tasklift.operate.erasure import traffic_stores
@@ -82,6 +83,7 @@ class Erasing:
             ("caches", _threaded(self._clear_caches), lambda _: []),  # keyed by hashes: nothing can be read by row
         ):
             found.register(RowStore(name, self.rows, remove, show))
+        found.register(VersionStore(self.project, self.rows))
         found.register(FileStore(self.project))
         return found
 
@@ -112,7 +114,8 @@ class Erasing:
     async def rows(self, subject: str) -> Rows:
         """All rows about a person: noted when their erasure began, of traffic, of the tasks' files."""
         noted, seen = await noted_rows(self.database, subject), await traffic_rows(self.database, subject)
-        return merged((noted, seen, await asyncio.to_thread(file_rows, self.project, subject)))
+        kept = [await asyncio.to_thread(find, self.project, subject) for find in (file_rows, version_rows)]
+        return merged((noted, seen, *kept))
 
     async def _clean(self) -> None:
         await forget_noted(self.database)
@@ -228,6 +231,62 @@ class FileStore:
             for task, path, fields in _sources(self.project)
             for row in rows_of_group(path, fields, subject).values()
         ]
+
+
+@dataclass(frozen=True)
+class VersionStore:
+    """Kept versions of the tasks' rows, and their records of what was changed.
+
+    Attributes:
+        project: whose versions.
+        rows: person -> rows about them.
+        name: of the store.
+    """
+
+    project: Project
+    rows: Callable[[str], Awaitable[Rows]]
+    name: str = "versions"
+
+    async def erase(self, subject: str) -> int:
+        """Take the person's rows out of every version; out of how many."""
+        return await asyncio.to_thread(self._erase, await self.rows(subject))
+
+    async def export(self, subject: str) -> Items:
+        """Which rows which version holds."""
+        return await asyncio.to_thread(self._held, await self.rows(subject))
+
+    def _erase(self, rows: Rows) -> int:
+        held = len(self._held(rows))
+        for task, ids in rows.items():
+            _versions(self.project, task).erase(lambda row, ids=ids: row.id in ids)  # type: ignore[misc]
+        return held
+
+    def _held(self, rows: Rows) -> Items:
+        held = []
+        for task, ids in rows.items():
+            versions = _versions(self.project, task)
+            for version in versions.all():
+                theirs = versions.named_in(version, lambda row, ids=ids: row.id in ids)  # type: ignore[misc]
+                if theirs:
+                    held.append({"task": task, "version": version.id, "rows": sorted(theirs)})
+        return held
+
+
+def version_rows(project: Project, subject: str) -> Rows:
+    """Ids of the rows in kept versions whose `group` is the person."""
+    found: dict[str, frozenset[str]] = {}
+    for task in project.tasks:
+        versions = _versions(project, task)
+        ids = {
+            identity for one in versions.all() for identity in versions.named_in(one, lambda row: row.group == subject)
+        }
+        if ids:
+            found[task] = frozenset(ids)
+    return found
+
+
+def _versions(project: Project, task: str) -> Versions:
+    return Versions(project.state / "datasets" / task)
 
 
 def file_rows(project: Project, subject: str) -> Rows:
