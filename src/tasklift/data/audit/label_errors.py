@@ -145,6 +145,7 @@ def cross_validated(vectors: Vectors, given: NDArray[np.int64], folds: NDArray[n
         seen = np.unique(given[outside])
         regression = LogisticRegression(C=STRENGTH, max_iter=300, tol=1e-3)
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # many labels on few rows are meant
             warnings.simplefilter("ignore", ConvergenceWarning)  # a ranking needs no last digit
             regression.fit(vectors[outside], given[outside])
         by_line = np.zeros((int(inside.sum()), labels))
