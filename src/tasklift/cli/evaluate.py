@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tasklift.cache import caching_in
+from tasklift import registry
+from tasklift.cache import asking_again, caching_in
 from tasklift.cli import consistency, show
 from tasklift.cli.decide import EXIT_GATE_FAILED, Ready, kept, typed
+from tasklift.cli.operator import operator
 from tasklift.data.split import sample
 from tasklift.economics import Economics, UnitPrices
+from tasklift.errors import ConfigError
+from tasklift.llm.batches import POLL_S
+from tasklift.llm.overlay import Material
 from tasklift.llm.spending import Meter, spending_under
+from tasklift.measure.batched import fill_in_batches
 from tasklift.measure.cost import token_price
 from tasklift.measure.deciding import decision as deciding
 from tasklift.measure.evaluation import Evaluation, Options
@@ -28,6 +36,8 @@ from tasklift.measure.robustness.again import run_again
 from tasklift.measure.robustness.consistency import Consistency
 from tasklift.project import Project, TaskFile
 from tasklift.strategies.build import build
+from tasklift.strategies.recipe import LABEL
+from tasklift.strategy import Strategy
 
 
 @dataclass(frozen=True)
@@ -47,12 +57,15 @@ class Tried:
 
 @dataclass(frozen=True)
 class Asked:
-    """What to compare: strategies, model, number of rows; and with which embedder."""
+    """What to compare: strategies, model, number of rows; with which embedder, whether answers are taken from the
+    cache, and whether hosted models are asked in batches."""
 
     strategies: tuple[str, ...]
     model: str | None
     rows: int | None = None
     embedder: str | None = None
+    cached: bool = True
+    batch: bool = False
 
 
 def evaluate(
@@ -63,6 +76,7 @@ def evaluate(
     rows: int | None,
     tried: Mapping[str, Any],
     max_usd: float | None,
+    how: tuple[bool, bool],
     as_json: bool,
 ) -> int:
     """Compare, print, decide where economics are given.
@@ -70,15 +84,18 @@ def evaluate(
     Args:
         tried: what is tried beside the comparison, as in `Tried`.
         max_usd: cap on what calls of hosted models may cost; None: no cap.
+        how: are answers taken that were given before, and are hosted models asked in batches first?
     """
+    if how == (False, True):
+        raise ConfigError("--batch fills the cache that --no-cache looks away from; leave one of them out")
     project, also = Project.open(folder), Tried(**tried)
     found = project.task(task)
-    names = tuple(strategies.split(",")) if strategies else found.compare or project.settings.strategies
-    asked = Asked(names, model or project.settings.model, rows)
+    names = tuple(strategies.split(",")) if strategies else found.compare
+    names = names or suited(project.settings.strategies, found.output.kind)
+    asked = Asked(names, model or project.settings.model, rows, None, *how)
     economics = _economics(project, found)
     table = show.Table(sys.stderr if as_json else sys.stdout)
-    prices = economics.prices if economics else UnitPrices()
-    meter = Meter(max_usd, partial(token_price, prices=prices)) if max_usd is not None else None
+    meter = meter_of(project, found, max_usd)
     with spending_under(meter):
         evaluation = compare(project, found, asked, project.state, table)
         consistent = _tried(project, found, asked, evaluation, also)
@@ -93,7 +110,9 @@ def evaluate(
         row |= {"consistency": consistency.as_json(consistent)} if also.repeats else {}
         show.print_json(row | ({"spent_usd": meter.spent_usd} if meter else {}))
     else:
-        lines = ["", *show.comparison_lines(evaluation)]
+        figures = show.figure_lines(evaluation)
+        lines = [*([""] if figures else []), *figures, "", *show.comparison_lines(evaluation)]
+        lines += ["", *show.rule_lines(evaluation)] if show.rule_lines(evaluation) else []
         for name in found.slices:
             lines += ["", *show.slice_lines(evaluation, name)]
         if consistent:
@@ -107,11 +126,18 @@ def evaluate(
     return EXIT_GATE_FAILED if decision and decision.verdict == "none_passes" else 0
 
 
+def meter_of(project: Project, task: TaskFile, max_usd: float | None) -> Meter | None:
+    """Counts money at the task's prices; None where no cap was asked for."""
+    economics = _economics(project, task)
+    prices = economics.prices if economics else UnitPrices()
+    return Meter(max_usd, partial(token_price, prices=prices)) if max_usd is not None else None
+
+
 def _tried(project: Project, task: TaskFile, asked: Asked, evaluation: Evaluation, tried: Tried) -> list[Consistency]:
     """What the consistency check found; nothing where none was asked for."""
     if not tried.repeats:
         return []
-    made = build(asked.strategies, task.strategies, asked.model, asked.embedder)
+    made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
     return consistency.try_all(
         project, task, made, evaluation, consistency.probe_of(tried.repeats, tried.paraphrase_model)
     )
@@ -125,8 +151,8 @@ def _noise(
     if not tried.noise_floor:
         return read_floors(place)
     train, _, _ = project.rows(task)
-    with caching_in(project.state / "cache"):
-        made = build(asked.strategies, task.strategies, asked.model, asked.embedder)
+    with project.caching():
+        made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
         return run_again(evaluation, made, train, project.state, table)
 
 
@@ -139,7 +165,7 @@ def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: 
         print(f"note: {line}", file=sys.stderr)
     plain = task.task
     table.open(
-        f"{plain.name}: {len(plain.labels)} labels, {len(train)} training rows, "
+        f"{plain.name}: {show.output_words(plain)}, {len(train)} training rows, "
         f"the same {len(test)} test rows for every candidate"
     )
     economics = _economics(project, task)
@@ -147,10 +173,39 @@ def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: 
         folder=state,
         reviewer_accuracy=economics.reviewer_accuracy if economics else 0.97,
         command=typed(),
+        afresh=not asked.cached,
     )
-    with caching_in(state / "cache"):
-        made = build(asked.strategies, task.strategies, asked.model, asked.embedder)
+    room = project.settings.cache_mb * 1_000_000
+    with caching_in(state / "cache", room), nullcontext() if asked.cached else asking_again():
+        made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
+        keep_versions(project, task, made)
+        if asked.batch:
+            asyncio.run(fill_in_batches(plain, made, train, test, state, _tell, POLL_S))
         return run(plain, made, train, test, options, table)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def keep_versions(project: Project, task: TaskFile, made: Mapping[str, Strategy]) -> None:
+    """Keep the version of every prompt file that is about to be evaluated, so that its figures can be found again."""
+    prompts = project.prompts(task)
+    for strategy in made.values():
+        material = getattr(strategy, "material", None)
+        if isinstance(material, Material) and material.version:
+            name, _, identity = material.version.partition("@")
+            draft = prompts.draft(name)
+            if draft is not None and draft.id == identity:
+                prompts.keep(name, draft, operator(), "evaluated")
+
+
+def suited(names: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    """Those of a project's strategies that can give answers of this kind; the others are told of."""
+    left_out = [name for name in names if kind not in getattr(registry.load("strategy", name), "kinds", LABEL)]
+    if left_out:
+        print(f"note: {', '.join(left_out)} cannot give answers of kind {kind!r} and are left out", file=sys.stderr)
+    return tuple(name for name in names if name not in left_out)
 
 
 def _economics(project: Project, task: TaskFile) -> Economics | None:

@@ -47,6 +47,7 @@ def score(task: str | None, folder: Path, evaluation: str | None, as_json: bool)
     lines = [f"{found.name}: evaluation {identity}, {rows}", "", show.HEADER, "-" * len(show.HEADER)]
     lines += [show.table_line(result) for result in stored.results]
     lines += ["", *show.comparison_lines(stored)]
+    lines += ["", *show.rule_lines(stored)] if show.rule_lines(stored) else []
     for name in found.slices:
         lines += ["", *show.slice_lines(stored, name)]
     print("\n".join(lines))
@@ -83,7 +84,9 @@ def show_evaluation(evaluation: str, folder: Path, as_json: bool) -> int:
     for key, value in made.items():
         print(f"  {key}: {_plain(value)}")
     for one in candidates if manifest else ():
-        setup = ", ".join(f"{value:g} {name}" for name, value in one["setup"].items() if value) or "nothing"
+        numbers = {name: value for name, value in one["setup"].items() if value and name != "asked"}
+        numbers |= {f"tokens of {model}": sum(used.values()) for model, used in one["setup"].get("asked", {}).items()}
+        setup = ", ".join(f"{value:g} {name}" for name, value in numbers.items()) or "nothing"
         place = project.state / "artifacts" / one["fingerprint"]
         kept = "kept" if place.exists() else "not kept: it would be fitted again"
         print(f"  {one['name']} ({one['family']}): {one['fingerprint']}, {kept}; took {setup}")

@@ -13,7 +13,9 @@ from tasklift import registry
 from tasklift.cli import show
 from tasklift.errors import ConfigError, MissingDependencyError, StrategyError
 from tasklift.llm.template import Template
+from tasklift.metrics.base import check_metrics
 from tasklift.project import Project, TaskFile
+from tasklift.rules.apply import build_rules
 from tasklift.schema import parse
 from tasklift.strategies.build import build
 
@@ -97,16 +99,23 @@ def check(folder: Path, as_json: bool) -> int:
         path = folder / "tasks" / name / "task.toml"
         _check_model(project.settings.model, folder / "tasklift.toml")
         _check_templates(task, path)
+        _check_rules(task, path)
+        for prompt in project.prompts(task).names():
+            project.prompts(task).draft(prompt)
+        parameters = project.parameters(task, task.compare)
         _check_strategies(project.settings.strategies, {}, project.settings.model, folder / "tasklift.toml")
-        _check_strategies((*task.compare, *task.strategies), task.strategies, project.settings.model, path)
+        _check_strategies((*task.compare, *parameters), parameters, project.settings.model, path)
         beside = folder / "tasks" / name / "economics.toml"
         priced = project.economics(task) if task.economics or beside.exists() else None
-        counts = Counter(train.outputs)
+        check_metrics(task.task)
+        many = task.output.kind == "labels"
+        counts = Counter(label for value in train.outputs for label in (value if many else [value]) if task.labels)
         unseen = [label for label in task.labels if counts[label] == 0]
         notes = [*warnings, *([f"labels without a training row: {', '.join(unseen)}"] if unseen else [])]
         report.append(
             {
                 "task": name,
+                "kind": task.output.kind,
                 "labels": len(task.labels),
                 "train": len(train),
                 "test": len(test),
@@ -119,9 +128,8 @@ def check(folder: Path, as_json: bool) -> int:
         return 0
     for row in report:
         priced_text = "economics given" if row["economics"] else "no economics: no decision"
-        print(
-            f"{row['task']}: {row['labels']} labels, {row['train']} training and {row['test']} test rows, {priced_text}"
-        )
+        what = show.output_words(project.tasks[row["task"]].task)
+        print(f"{row['task']}: {what}, {row['train']} training and {row['test']} test rows, {priced_text}")
         for note in row["notes"]:
             print(f"  note: {note}")
     print("ok")
@@ -141,6 +149,15 @@ def _check_templates(task: TaskFile, path: Path) -> None:
             Template(str(given.get("system", "")), str(given.get("user", ""))).check()
         except ConfigError as error:
             raise ConfigError(f"{path}: strategies.{strategy}: {error}") from error
+
+
+def _check_rules(task: TaskFile, path: Path) -> None:
+    try:
+        build_rules(task.rules)
+    except MissingDependencyError:  # an evaluation says so; the files are right
+        pass
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def _check_strategies(

@@ -19,6 +19,9 @@ from typing import Any, Literal, Self
 from aiohttp import web
 
 from tasklift.errors import InvalidOutputError, ModelError, TaskliftError
+from tasklift.llm.counting import least_answer
+from tasklift.llm.fake_batches import FakeBatches
+from tasklift.llm.fake_prefix import PrefixCache
 from tasklift.llm.model import Reply, Request
 from tasklift.prediction import Usage
 
@@ -192,6 +195,9 @@ class FakeEndpoint:
         delay_s: seconds before each response.
 
     Attributes:
+        context_tokens: longer prompts are refused as too long; None at first: none is.
+        prefixes: its prefix cache; at first there is none.
+        batches: `/v1/files` and `/v1/batches`.
         model: the first model's name.
         shutdown_dates: model -> day on which `/v1/models` says that it ends; empty at first.
         received: the body of every chat request so far.
@@ -209,6 +215,9 @@ class FakeEndpoint:
         takes_response_format: bool = True,
         delay_s: float = 0.0,
     ) -> None:
+        self.context_tokens: int | None = None
+        self.prefixes = PrefixCache(0)
+        self.batches = FakeBatches(self._answer_batched)
         self.models = tuple(models)
         self.shutdown_dates: dict[str, str | int] = {}
         self.model = self.models[0]
@@ -225,6 +234,7 @@ class FakeEndpoint:
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", self._list)
+        self.batches.add_to(app.router)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
 
     @property
@@ -277,11 +287,19 @@ class FakeEndpoint:
             return await self._misbehave(request, behaviour)
         if (refused := self._refused_body(body)) is not None:
             return refused
-        text = self._own_answer(body) if behaviour.text is None else behaviour.text
-        completion = _completion(body, text, behaviour)
+        completion = self.completion(body, behaviour)
         if body.get("stream"):
             return await _stream(request, body, completion)
         return web.json_response(completion, status=behaviour.status, headers=behaviour.headers)
+
+    def _answer_batched(self, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        return 200, self.completion(body, next(self._script, self._default))
+
+    def completion(self, body: Mapping[str, Any], behaviour: Behaviour) -> dict[str, Any]:
+        """The chat completion that answers a request body."""
+        cached = behaviour.cached_tokens or self.prefixes.served(_words(body))
+        text = self._own_answer(body) if behaviour.text is None else behaviour.text
+        return _completion(body, text, replace(behaviour, cached_tokens=cached))
 
     def _refused_key(self, request: web.Request) -> web.Response | None:
         sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -301,13 +319,22 @@ class FakeEndpoint:
         if "response_format" in body and not self._takes_response_format:
             said = "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."
             return _error(400, said, param="response_format")
+        if self.context_tokens is not None and (count := len(_words(body))) > self.context_tokens:
+            said = (
+                f"This model's maximum context length is {self.context_tokens} tokens. However, your messages "
+                f"resulted in {count} tokens. Please reduce the length of the messages."
+            )
+            return _error(400, said, code="context_length_exceeded", param="messages")
         return None
 
     def _own_answer(self, body: Mapping[str, Any]) -> str:
         schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
         labels = [(name, part["enum"]) for name, part in schema.get("properties", {}).items() if "enum" in part]
-        if not labels:
-            return self._answer(body) if self._answer else "ok"
+        is_one_label = list(schema.get("properties", {})) == ["label"]
+        if not labels or not is_one_label:
+            if self._answer:
+                return self._answer(body)
+            return json.dumps(least_answer(schema)) if schema else "ok"
         name, choices = labels[0]
         return json.dumps({name: self._answer(body) if self._answer else choices[0]})
 
@@ -335,6 +362,10 @@ class FakeEndpoint:
         return web.Response()
 
 
+def _words(body: Mapping[str, Any]) -> list[str]:
+    return [word for message in body.get("messages", ()) for word in str(message.get("content")).split()]
+
+
 def _error(
     status: int,
     message: str,
@@ -350,7 +381,7 @@ def _error(
 
 def _completion(body: Mapping[str, Any], text: str, behaviour: Behaviour) -> dict[str, Any]:
     """A chat completion; its tokens are words."""
-    prompt = sum(len(str(message.get("content")).split()) for message in body.get("messages", ()))
+    prompt = len(_words(body))
     said = len(text.split())
     usage: dict[str, Any] = {
         "prompt_tokens": prompt,

@@ -79,6 +79,12 @@ class Meter:
             self.spent_usd += spent_usd
             self.calls += answered
 
+    def add(self, spent_usd: float, calls: int) -> None:
+        """Calls have ended that nothing was set aside for, such as those of a batch."""
+        with self._lock:
+            self.spent_usd += spent_usd
+            self.calls += calls
+
     async def wait_for_others(self) -> None:
         """Until no call is under way and its answer is written down."""
         # Polled: the calls may belong to other threads and event loops.
@@ -134,6 +140,7 @@ def most_tokens(request: Request) -> tuple[int, int]:
     asked = sum(len(message.content.encode()) for message in request.messages)
     # The allowed labels are sent twice: in words and as a schema.
     labels = 2 * sum(len(label.encode()) + LEAST_BYTES_A_TOKEN * 2 for label in request.labels)
+    labels += len(request.schema.encode())
     framing = TOKENS_A_MESSAGE * (len(request.messages) + 2)
     tokens = (asked + labels) // LEAST_BYTES_A_TOKEN + framing
     return ASKED_AT_MOST * tokens, ASKED_AT_MOST * (request.max_tokens + TOKENS_A_MESSAGE)
@@ -156,6 +163,11 @@ def spending_under(meter: Meter | None) -> Iterator[None]:
         yield
     finally:
         _METER.reset(token)
+
+
+def current_meter() -> Meter | None:
+    """The meter of the block that we are in."""
+    return _METER.get()
 
 
 def metered(model: Model) -> Model:

@@ -17,6 +17,7 @@ import aiohttp
 from tasklift.errors import (
     AuthenticationError,
     ConfigError,
+    ContextOverflowError,
     InvalidOutputError,
     ModelError,
     ModelTimeoutError,
@@ -153,6 +154,14 @@ class Transport:
         limits = (options.requests_per_minute, options.tokens_per_minute)
         self._requests, self._tokens = (_Bucket(limit, now) if limit else None for limit in limits)
 
+    def headers(self) -> dict[str, str]:
+        """The headers that carry the key."""
+        return self._key.headers()
+
+    def scrub(self, text: str) -> str:
+        """The text without the key."""
+        return self._key.scrub(text)
+
     def slot(self) -> asyncio.Semaphore:
         """Enter this around one `complete`: it bounds how many are under way."""
         return self._pool().slots
@@ -192,7 +201,10 @@ class Transport:
         """What to raise: what is wrong, where, and what to do; never the key."""
         tries = f" ({spent.requests} requests)" if spent.requests > 1 else ""
         said = " ".join(found.message.split())
-        return found.error(self._key.scrub(f"{self.base_url}: {said}{self._hint(found)}{tries}"))
+        made = found.error(self._key.scrub(f"{self.base_url}: {said}{self._hint(found)}{tries}"))
+        if isinstance(made, ContextOverflowError):
+            made.tokens, made.limit = found.tokens, found.limit
+        return made
 
     def _pool(self) -> _Pool:
         loop = asyncio.get_running_loop()

@@ -19,6 +19,7 @@ from tasklift.strategy import Resources
 from tasklift.task import Task
 
 #: Keys of a manifest that describe how the evaluation was made.
+_KEPT = dataclasses.fields(Resources)
 MADE = ("command", "at", "machine", "versions", "seed")
 
 
@@ -57,7 +58,7 @@ def load_evaluation(state: Path, identity: str, reviewer_accuracy: float) -> Eva
         _result(row, rows, stored.get(row["fingerprint"], {}), task, reviewer_accuracy)
         for row in manifest["candidates"]
     )
-    rights = {result.name: right_of(result.predictions, rows.outputs) for result in results}
+    rights = {result.name: right_of(result.predictions, rows.outputs, task) for result in results}
     made = {key: manifest[key] for key in MADE if key in manifest}
     compared = compare(rights, manifest["reference"])
     overlap, noise = frozenset(manifest["overlap"]), read_floors(store.folder)
@@ -82,11 +83,12 @@ def _result(
         labels=task.labels,
         instruction=task.instruction,
         input_fields=task.input_fields,
-        setup=Resources(**{field.name: row["setup"][field.name] for field in dataclasses.fields(Resources)}),
+        setup=Resources(**{one.name: row["setup"][one.name] for one in _KEPT if one.name in row["setup"]}),
         training_ids=frozenset(),
         notes=row["notes"],
         settings=row.get("settings", {}),
+        output=task.output.model_dump(),
     )
     latencies = tuple(row["latencies_s"])
-    scores = score(predictions, rows.outputs, latencies, reviewer_accuracy)
+    scores = score(predictions, rows.outputs, latencies, reviewer_accuracy, task)
     return CandidateResult(row["name"], card, row["traits"], predictions, latencies, scores)

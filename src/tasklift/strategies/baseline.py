@@ -19,6 +19,7 @@ from sklearn.svm import LinearSVC
 from tasklift.dataset import Dataset
 from tasklift.errors import StrategyError
 from tasklift.stats.calibration import fit_temperature
+from tasklift.strategies.answers import ConstantCandidate, constant_of
 from tasklift.strategies.artifact import Arrays, Card, read_arrays
 from tasklift.strategies.classifier import (
     ClassifierCandidate,
@@ -28,7 +29,7 @@ from tasklift.strategies.classifier import (
     texts_of,
     validation_cut,
 )
-from tasklift.strategies.recipe import Recipe, require, require_rows
+from tasklift.strategies.recipe import EVERY_KIND, Recipe, require, require_rows
 from tasklift.strategy import Family, Resources
 from tasklift.task import Task
 from tasklift.worker import timed
@@ -42,21 +43,27 @@ ANALYSERS: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Majority(Recipe):
-    """Always the most frequent label: what a strategy must beat to be worth anything."""
+    """Always the most frequent answer, or the median of numbers: what a strategy must beat to be worth anything."""
 
     name: ClassVar[str] = "majority"
     family: ClassVar[Family] = "baseline"
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND
 
-    def fit(self, task: Task, train: Dataset) -> MajorityCandidate:
+    def fit(self, task: Task, train: Dataset) -> MajorityCandidate | ConstantCandidate:
         """Count."""
-        require_rows(task, train, self.name)
+        require_rows(task, train, self.name, self.kinds)
+        if task.output.kind != "label":
+            settings = {"answer": constant_of(task, train)}
+            return ConstantCandidate(self.card(task, train, Resources(labels=len(train)), settings=settings))
         counts = Counter(train.outputs)
         shares = np.array([counts[label] / len(train) for label in task.labels])
         return MajorityCandidate(self.card(task, train, Resources(labels=len(train))), shares)
 
     @staticmethod
-    def load(folder: Path, card: Card) -> MajorityCandidate:
+    def load(folder: Path, card: Card) -> MajorityCandidate | ConstantCandidate:
         """A saved candidate."""
+        if "answer" in card.settings:
+            return ConstantCandidate(card)
         return MajorityCandidate(card, read_arrays(folder)["shares"])
 
 
@@ -82,6 +89,7 @@ class Baseline(Recipe):
 
     Attributes:
         strengths: values of the SVM's C to choose from, on validation.
+        cased: capitals count, and words are whatever stands between spaces: for prices, codes and shouting.
         seed: of the validation cut.
     """
 
@@ -89,6 +97,7 @@ class Baseline(Recipe):
     family: ClassVar[Family] = "baseline"
 
     strengths: tuple[float, ...] = (0.3, 1.0)
+    cased: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -110,7 +119,7 @@ class Baseline(Recipe):
         labels = list(task.labels)
         fitting, validation = validation_cut(train, self.seed)
         truth = label_indices(validation, labels)
-        features = Features.fit(texts_of(fitting, task.input_fields))
+        features = Features.fit(texts_of(fitting, task.input_fields), self.cased)
         known, unknown = (
             features(texts_of(fitting, task.input_fields)),
             features(texts_of(validation, task.input_fields)),
@@ -121,7 +130,7 @@ class Baseline(Recipe):
             tried[strength] = (float(np.mean(logits.argmax(1) == truth)), logits)
         best = max(self.strengths, key=lambda c: tried[c][0])
         temperature = fit_temperature(tried[best][1], truth)
-        features = Features.fit(texts_of(train, task.input_fields))
+        features = Features.fit(texts_of(train, task.input_fields), self.cased)
         everything = features(texts_of(train, task.input_fields))
         separator = Separator.fit(everything, label_indices(train, labels), best, len(labels))
         notes = {"c": best, "validation_accuracy": tried[best][0], "temperature": temperature}
@@ -135,8 +144,20 @@ class Baseline(Recipe):
         idf = [stored[f"idf_{i}"] for i in range(len(ANALYSERS))]
         separator = Separator(stored["weights"], stored["bias"], stored["seen"].tolist(), len(card.labels))
         return BaselineCandidate(
-            card, Linear(Features.restore(vocabularies, idf), separator, float(stored["temperature"][0]))
+            card,
+            Linear(
+                Features.restore(vocabularies, idf, bool(card.parameters.get("cased"))),
+                separator,
+                float(stored["temperature"][0]),
+            ),
         )
+
+
+def _analysers(cased: bool) -> tuple[dict[str, Any], ...]:
+    words, characters = ANALYSERS
+    if not cased:
+        return ANALYSERS
+    return words | {"lowercase": False, "token_pattern": r"\S+"}, characters | {"lowercase": False}
 
 
 @dataclass(frozen=True)
@@ -146,14 +167,14 @@ class Features:
     vectorizers: tuple[Any, ...]
 
     @classmethod
-    def fit(cls, texts: Sequence[str]) -> Features:
+    def fit(cls, texts: Sequence[str], cased: bool = False) -> Features:
         """Learn vocabulary and document frequencies. `min_df` falls to 1 where too few texts repeat anything.
 
         Raises:
             StrategyError: there is no word to learn from.
         """
         fitted = []
-        for analyser in ANALYSERS:
+        for analyser in _analysers(cased):
             floor = {"min_df": 1} if len(texts) < 50 else {}
             vectorizer = TfidfVectorizer(**(analyser | floor), dtype=np.float32)
             try:
@@ -166,10 +187,12 @@ class Features:
         return cls(tuple(fitted))
 
     @classmethod
-    def restore(cls, vocabularies: Sequence[dict[str, int]], idf: Sequence[NDArray[np.float32]]) -> Features:
+    def restore(
+        cls, vocabularies: Sequence[dict[str, int]], idf: Sequence[NDArray[np.float32]], cased: bool = False
+    ) -> Features:
         """From stored vocabularies and inverse document frequencies."""
         restored = []
-        for analyser, vocabulary, weights in zip(ANALYSERS, vocabularies, idf, strict=True):
+        for analyser, vocabulary, weights in zip(_analysers(cased), vocabularies, idf, strict=True):
             vectorizer = TfidfVectorizer(**(analyser | {"vocabulary": vocabulary}), dtype=np.float32)
             vectorizer.idf_ = weights
             restored.append(vectorizer)
@@ -227,6 +250,10 @@ class BaselineCandidate(ClassifierCandidate):
     def probabilities(self, texts: Sequence[str]) -> Probabilities:
         """[n] texts -> [n, labels]."""
         return self._linear(texts)
+
+    def margins(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """[n] texts -> [n, labels], before the temperature."""
+        return self._linear.separator(self._linear.features(texts))
 
     def arrays(self) -> Arrays:
         """Vocabularies as JSON bytes, the rest as arrays."""

@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from tasklift.data.embed import Vectors, open_embedder
+from tasklift.data.pretrained import BUNDLED, Pretrained, open_pretrained
 from tasklift.dataset import Dataset
 from tasklift.stats.calibration import fit_temperature
-from tasklift.strategies.artifact import Arrays, Card, read_arrays
+from tasklift.strategies.artifact import Arrays, Card, read_arrays, write_artifact
 from tasklift.strategies.checkpoint import Checkpoint
 from tasklift.strategies.classifier import (
     FEW_ROWS,
@@ -30,7 +31,7 @@ from tasklift.strategies.classifier import (
 from tasklift.strategies.frozen import choose_crossed, choose_head, fit_head
 from tasklift.strategies.net import Net
 from tasklift.strategies.recipe import Recipe, require, require_rows
-from tasklift.strategies.training import Progress, Schedule, train_epochs
+from tasklift.strategies.training import Progress, Schedule, Training
 from tasklift.strategy import Family, Resources
 from tasklift.task import Task
 from tasklift.worker import timed
@@ -47,7 +48,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Encoder(Recipe):
-    """End-to-end fine-tune of the bundled sentence encoder.
+    """End-to-end fine-tune of a sentence encoder.
 
     The head starts as the logistic regression of the frozen encoder, so that the first steps do not
     tear the pre-trained features (Kumar et al. 2022, "LP-FT"), and few epochs are enough.
@@ -58,6 +59,9 @@ class Encoder(Recipe):
         batch_size: rows a step.
         half: products in bfloat16 while training, where the processor has them (half the time; answers
             are always computed in float32).
+        base_model: `minilm`, which is installed with the extra [local]; or the folder of an encoder, or its name on
+            the Hugging Face hub.
+        balanced: every label counts the same in training, however rare: for macro F1 on skewed labels.
         folds: parts of the cross-validation in which C, epochs and temperature are chosen; the model is then trained
             on all rows. 1: they are chosen on rows that are held out, and the model of the best epoch is kept, for
             a fraction of the time. 0: three where rows are few, else 1.
@@ -72,6 +76,8 @@ class Encoder(Recipe):
     learning_rate: float = 1e-4
     batch_size: int = 32
     half: bool = True
+    base_model: str = BUNDLED
+    balanced: bool = False
     folds: int = 0
     seed: int = 0
 
@@ -87,49 +93,56 @@ class Encoder(Recipe):
 
     def base(self) -> str:
         """Snapshot of the encoder before training."""
-        return open_embedder("minilm").snapshot
+        return open_embedder(self.base_model).snapshot
 
     def fit(self, task: Task, train: Dataset, report: Report = lambda line: None) -> EncoderCandidate:
         """Choose C, epochs and temperature on validation: see `folds`."""
         require_rows(task, train, self.name)
         done = timed(self._fit, task, train, report)
-        net, chosen = done.value
-        temperature, tokens = chosen["temperature"], chosen.pop("tokens")
-        setup = Resources(labels=len(train), tokens=tokens, cpu_s=done.cpu_s)
-        return EncoderCandidate(self.card(task, train, setup, notes=chosen), net, temperature)
+        net, chosen, held_out = done.value
+        setup = Resources(labels=len(train), tokens=chosen.pop("tokens"), cpu_s=done.cpu_s)
+        return EncoderCandidate(self.card(task, train, setup, notes=chosen), net, held_out)
 
-    def _fit(self, task: Task, train: Dataset, report: Report) -> tuple[Net, dict[str, Any]]:
+    def _fit(self, task: Task, train: Dataset, report: Report) -> tuple[Net, dict[str, Any], HeldOut]:
         progress = Progress(Checkpoint(self.fingerprint(task, train)))
         folds = self.folds or (FOLDS if len(train) <= FEW_ROWS else 1)
         if folds == 1:
             return self._held_out(task, train, progress, report)
-        rows, labels = Rows.of(train, task), len(task.labels)
-        definitions = Rows(list(task.labels.values()), np.arange(labels))
+        rows, labels = Rows.of(train, task, self.base_model), len(task.labels)
+        definitions = Rows(list(task.labels.values()), np.arange(labels), self.base_model)
         if progress.chosen is None:
-            progress.begin_refit(self._cross_validated(rows, definitions, train, folds, (progress, report)))
+            chosen, logits = self._cross_validated(rows, definitions, train, folds, (progress, report))
+            progress.begin_refit(chosen, logits)
         chosen = dict(progress.chosen or {})
+        held_out = HeldOut(np.arange(len(train)), progress.logits)
         if chosen["definitions_learnt"]:
             rows = rows + definitions
-        net = Net.start(fit_head(*rows.pair, chosen["c"], labels))
+        net = Net.start(open_pretrained(self.base_model), fit_head(*rows.pair, chosen["c"], labels))
         tokens = rows.tokens(net)
-        for epoch in train_epochs(net, tokens, rows.truth, self._schedule(chosen["epochs"]), progress):
+        training = Training(net, tokens, rows.truth, self._schedule(chosen["epochs"]), report)
+        for epoch in training.epochs(progress):
             report(f"all rows, epoch {epoch}")
         if chosen["epochs"]:
             net.set_head(fit_head(net.row_vectors(tokens), rows.truth, chosen["c"], labels))
         # Each fold is left out once, so all folds together train `folds - 1` times on every row.
-        return net, chosen | {"tokens": sum(map(len, tokens)) * ((folds - 1) * self.max_epochs + chosen["epochs"])}
+        count = sum(map(len, tokens)) * ((folds - 1) * self.max_epochs + chosen["epochs"])
+        return net, chosen | _stopped(training) | {"tokens": count}, held_out
 
-    def _held_out(self, task: Task, train: Dataset, progress: Progress, report: Report) -> tuple[Net, dict[str, Any]]:
+    def _held_out(
+        self, task: Task, train: Dataset, progress: Progress, report: Report
+    ) -> tuple[Net, dict[str, Any], HeldOut]:
         """The net of the best epoch on held-out rows, and what was chosen there."""
         least, most = HELD_OUT_SHARES
         share = min(most, max(least, HELD_OUT_ROWS / len(train)))
-        fitting, validation = (Rows.of(rows, task) for rows in validation_cut(train, self.seed, 1 - share))
+        cut = validation_cut(train, self.seed, 1 - share)
+        fitting, validation = (Rows.of(rows, task, self.base_model) for rows in cut)
         labels = len(task.labels)
         strength, accuracy, _ = choose_head(fitting.pair, validation.pair, STRENGTHS, labels)
-        net = Net.start(fit_head(*fitting.pair, strength, labels))
+        net = Net.start(open_pretrained(self.base_model), fit_head(*fitting.pair, strength, labels))
         tokens, held_out = fitting.tokens(net), validation.tokens(net)
         progress.seen(0, accuracy, net)
-        for epoch in train_epochs(net, tokens, fitting.truth, self._schedule(self.max_epochs), progress):
+        training = Training(net, tokens, fitting.truth, self._schedule(self.max_epochs), report)
+        for epoch in training.epochs(progress):
             accuracy = float(np.mean(net.row_logits(held_out, self.half).argmax(1) == validation.truth))
             report(f"epoch {epoch}: validation {accuracy:.3f}")
             progress.seen(epoch, accuracy, net)
@@ -139,13 +152,16 @@ class Encoder(Recipe):
         net.restore(best)
         trained = (len(progress.history) - 1) * sum(map(len, tokens))
         chosen = {"epochs": epochs, "validation_accuracy": accuracy, "validation_history": progress.history}
-        temperature = fit_temperature(net.logits(validation.texts), validation.truth)
-        return net, chosen | {"temperature": temperature, "c": strength, "tokens": trained}
+        logits = net.row_logits(held_out)
+        chosen |= {"temperature": fit_temperature(logits, validation.truth), "c": strength, "tokens": trained}
+        ids = {row.id for row in cut[1]}
+        places = np.array([place for place, row in enumerate(train) if row.id in ids])
+        return net, chosen | _stopped(training), HeldOut(places, logits)
 
     def _cross_validated(
         self, rows: Rows, definitions: Rows, train: Dataset, folds: int, told: tuple[Progress, Report]
-    ) -> dict[str, Any]:
-        """What is best on all of the few rows, each judged by a net that was trained without its fold."""
+    ) -> tuple[dict[str, Any], NDArray[np.float64]]:
+        """What is best on all of the few rows, each judged by a net that was trained without its fold; its logits."""
         progress, report = told
         fold_of = cross_folds(train, folds, self.seed)
         plan = choose_crossed(rows.pair, definitions.vectors, fold_of, STRENGTHS)
@@ -155,7 +171,7 @@ class Encoder(Recipe):
             fitting = rows.part(~held_out) + (definitions if plan.definitions else definitions.part(slice(0)))
             found = progress.fold(fold)
             if found is None:
-                found = self._fold(fitting, rows.part(held_out), (plan.strength, len(definitions.texts)))
+                found = self._fold(fitting, rows.part(held_out), (plan.strength, len(definitions.texts)), report)
                 progress.keep_fold(fold, found)
             logits[:, held_out] = found
             accuracies = (found.argmax(2) == rows.truth[held_out]).mean(1)
@@ -164,9 +180,9 @@ class Encoder(Recipe):
         epochs = int(np.argmax(history))
         chosen = {"epochs": epochs, "validation_accuracy": history[epochs], "validation_history": history}
         chosen |= {"temperature": fit_temperature(logits[epochs], rows.truth), "c": plan.strength}
-        return chosen | {"definitions_learnt": plan.definitions, "folds": folds}
+        return chosen | {"definitions_learnt": plan.definitions, "folds": folds}, logits[epochs]
 
-    def _fold(self, fitting: Rows, held_out: Rows, size: tuple[float, int]) -> NDArray[np.float64]:
+    def _fold(self, fitting: Rows, held_out: Rows, size: tuple[float, int], report: Report) -> NDArray[np.float64]:
         """[max_epochs + 1, held out, labels] by nets that were trained on the fitting rows, 0 epochs and more.
 
         The head is fitted again after each epoch: with few rows that gains a point over the head that was trained
@@ -174,24 +190,33 @@ class Encoder(Recipe):
         """
         strength, labels = size
         head = fit_head(*fitting.pair, strength, labels)
-        net = Net.start(head)
+        net = Net.start(open_pretrained(self.base_model), head)
         tokens, judged = fitting.tokens(net), held_out.tokens(net)
         out = [held_out.vectors @ head.weights.T + head.bias]
-        for _ in train_epochs(net, tokens, fitting.truth, self._schedule(self.max_epochs)):
+        training = Training(net, tokens, fitting.truth, self._schedule(self.max_epochs), report)
+        for _ in training.epochs():
             head = fit_head(net.row_vectors(tokens, self.half), fitting.truth, strength, labels)
             out.append(net.row_vectors(judged, self.half) @ head.weights.T + head.bias)
+        out += [out[-1]] * (self.max_epochs + 1 - len(out))  # training that stopped says what it said last
         return np.stack(out)
 
     def _schedule(self, epochs: int) -> Schedule:
-        return Schedule(epochs, self.max_epochs, self.learning_rate, self.batch_size, self.half, self.seed)
+        return Schedule(
+            epochs, self.max_epochs, self.learning_rate, self.batch_size, self.half, self.balanced, self.seed
+        )
 
     @staticmethod
     def load(folder: Path, card: Card) -> EncoderCandidate:
         """A saved candidate."""
-        stored = {name: torch.from_numpy(array) for name, array in read_arrays(folder).items()}
-        net = Net(torch.nn.Linear(stored["head.weight"].shape[1], stored["head.weight"].shape[0]))
-        net.restore(stored)
-        return EncoderCandidate(card, net, float(card.notes["temperature"]))
+        stored = read_arrays(folder)
+        held_out = HeldOut(stored.pop("held_out.rows"), stored.pop("held_out.logits").astype(np.float64))
+        net = Net(Pretrained.restored(folder / "encoder"), len(stored["head.bias"]))
+        net.restore({name: torch.from_numpy(array) for name, array in stored.items()})
+        return EncoderCandidate(card, net, held_out)
+
+
+def _stopped(training: Training) -> dict[str, str]:
+    return {"stopped": training.stopped} if training.stopped else {}
 
 
 @dataclass(frozen=True)
@@ -200,16 +225,17 @@ class Rows:
 
     texts: list[str]
     truth: NDArray[np.int64]
+    encoder: str
 
     @classmethod
-    def of(cls, rows: Dataset, task: Task) -> Rows:
+    def of(cls, rows: Dataset, task: Task, encoder: str) -> Rows:
         """The rows of a dataset."""
-        return cls(texts_of(rows, task.input_fields), label_indices(rows, list(task.labels)))
+        return cls(texts_of(rows, task.input_fields), label_indices(rows, list(task.labels)), encoder)
 
     @cached_property
     def vectors(self) -> Vectors:
         """[n, dimensions] of the encoder before training."""
-        return open_embedder("minilm").encode(self.texts)
+        return open_embedder(self.encoder).encode(self.texts)
 
     @property
     def pair(self) -> tuple[Vectors, NDArray[np.int64]]:
@@ -222,18 +248,32 @@ class Rows:
 
     def part(self, which: NDArray[np.bool_] | slice) -> Rows:
         """Some of the rows."""
-        return Rows(np.array(self.texts, dtype=object)[which].tolist(), self.truth[which])
+        return Rows(np.array(self.texts, dtype=object)[which].tolist(), self.truth[which], self.encoder)
 
     def __add__(self, more: Rows) -> Rows:
-        return Rows([*self.texts, *more.texts], np.concatenate([self.truth, more.truth]))
+        return Rows([*self.texts, *more.texts], np.concatenate([self.truth, more.truth]), self.encoder)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What was said of training rows by nets that had not seen them: for whoever chooses thresholds or weights.
+
+    Attributes:
+        rows: [m] places among the training rows.
+        logits: [m, labels], before the temperature.
+    """
+
+    rows: NDArray[np.int64]
+    logits: NDArray[np.float64]
 
 
 class EncoderCandidate(ClassifierCandidate):
     """The fine-tuned encoder."""
 
-    def __init__(self, card: Card, net: Net, temperature: float) -> None:
+    def __init__(self, card: Card, net: Net, held_out: HeldOut) -> None:
         super().__init__(card)
-        self._net, self._temperature = net, temperature
+        self.held_out = held_out
+        self._net, self._temperature = net, float(card.notes["temperature"])
 
     def probabilities(self, texts: Sequence[str]) -> Probabilities:
         """[n] texts -> [n, labels]."""
@@ -249,5 +289,12 @@ class EncoderCandidate(ClassifierCandidate):
         return self._net.head_logits(vectors)
 
     def arrays(self) -> Arrays:
-        """All weights: the folder needs no other model to answer."""
-        return {name: tensor.numpy() for name, tensor in self._net.state().items()}
+        """All weights, and what was said of held-out rows."""
+        arrays: dict[str, NDArray[Any]] = {name: tensor.numpy() for name, tensor in self._net.state().items()}
+        arrays["held_out.rows"] = self.held_out.rows
+        arrays["held_out.logits"] = self.held_out.logits.astype(np.float32)
+        return arrays
+
+    def save(self, folder: Path) -> None:
+        """With tokenizer and shape of the encoder: the folder needs no other model to answer."""
+        write_artifact(folder, self.card, self.arrays(), {"encoder": self._net.encoder})

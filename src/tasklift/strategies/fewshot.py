@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,29 +15,32 @@ from tasklift.data.nearest import nearest
 from tasklift.dataset import Dataset
 from tasklift.llm.model import Model, Request
 from tasklift.llm.open import open_model
-from tasklift.llm.template import Template
+from tasklift.llm.overlay import Material
+from tasklift.outputs.labels import Label
 from tasklift.prediction import DECIMALS, Prediction, Usage
 from tasklift.strategies.artifact import Card, read_arrays, write_artifact
 from tasklift.strategies.classifier import label_indices, text_of, texts_of
+from tasklift.strategies.context import UNCUT, Cut
 from tasklift.strategies.prompt import PromptedCandidate, prediction_of
 from tasklift.strategies.prompted import Grounded
-from tasklift.strategies.recipe import require, require_rows
+from tasklift.strategies.prompting import check_template, prompt_parameters, rule_settings, setup_of
+from tasklift.strategies.recipe import EVERY_KIND, require, require_rows
 from tasklift.strategies.selection import SELECTIONS, Found, Picker
-from tasklift.strategy import Context, Family, Input, Resources
+from tasklift.strategy import Context, Family, Input
 from tasklift.task import Task
 from tasklift.tokens import estimated_tokens
 from tasklift.worker import on_worker, timed
 
 #: Rows on which retrieval is measured when it is fitted.
 MEASURED = 500
-SYSTEM = """{{ instruction }} Answer with exactly one label and nothing else."""
+SYSTEM = """{{ instruction }} {{ form }}"""
 USER = """{% for example in examples %}
 Message: {{ example.text }}
-Label: {{ example.label }}
+{{ cue }}: {{ example.label }}
 
 {% endfor %}
 Message: {{ text }}
-Label:"""
+{{ cue }}:"""
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,12 @@ class FewShot(Grounded):
         example_chars: longer example texts are cut.
         system: Jinja2 template of the system message.
         user: Jinja2 template of the user message; sees `examples`.
+        material: as for `prompt`.
     """
 
     name: ClassVar[str] = "fewshot"
     family: ClassVar[Family] = "prompt"
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND
 
     model: str | Model = "local"
     embedder: str = "minilm"
@@ -71,6 +76,7 @@ class FewShot(Grounded):
     example_chars: int = 400
     system: str = SYSTEM
     user: str = USER
+    material: Material | None = None
 
     def __post_init__(self) -> None:
         require(self.examples > 0, self.name, f"examples={self.examples} must be positive")
@@ -91,7 +97,7 @@ class FewShot(Grounded):
         )
         require(self.example_chars > 0, self.name, f"example_chars={self.example_chars} must be positive")
         self.check_grounding()
-        Template(self.system, self.user).check()
+        check_template(self.name, self.system, self.user, self.material)
 
     def base(self) -> str:
         """Snapshots of model and embedder, and of the documents where there are any."""
@@ -100,19 +106,23 @@ class FewShot(Grounded):
 
     def parameters(self) -> dict[str, Any]:
         """The model by its name."""
-        named = {key: getattr(self, key) for key in self.__dataclass_fields__ if key != "model"}
-        return named | {"model": self.model if isinstance(self.model, str) else self.model.name}
+        return prompt_parameters(self, self.model, self.material)
 
     def fit(self, task: Task, train: Dataset) -> FewShotCandidate:
         """Embed the rows, and measure on them (each left out in turn) how right agreeing neighbours are."""
-        require_rows(task, train, self.name)
-        texts, truth = texts_of(train, task.input_fields), label_indices(train, list(task.labels))
+        require_rows(task, train, self.name, self.kinds)
+        texts, one_label = texts_of(train, task.input_fields), task.output.kind == "label"
+        truth = label_indices(train, list(task.labels)) if one_label else _strata(task, train)
+        answers = [task.output.write(value) for value in train.outputs]
         done = timed(open_embedder(self.embedder).encode, texts)
-        agreement = agreed_accuracy(done.value, truth, self.examples)
-        store = Store(texts, truth, done.value, train.ids)
-        notes = {"agreed_accuracy": agreement} | store.measured(Picker.of(self.parameters()))
-        setup = Resources(labels=len(train), cpu_s=done.cpu_s)
-        card = self.card(task, train, setup, notes=notes, settings=self.grounding())
+        store = Store(texts, truth, done.value, train.ids, answers)
+        notes: dict[str, Any] = {}
+        if one_label:
+            notes = {"agreed_accuracy": agreed_accuracy(done.value, truth, self.examples)}
+            notes |= store.measured(Picker.of(self.parameters()))
+        made = setup_of(self.material)
+        setup = replace(made, labels=len(train), cpu_s=made.cpu_s + done.cpu_s)
+        card = self.card(task, train, setup, notes=notes, settings=self.grounding() | rule_settings(task))
         return FewShotCandidate(card, open_model(self.model), store)
 
     def reload(self, folder: Path, card: Card) -> FewShotCandidate:
@@ -127,12 +137,17 @@ class FewShot(Grounded):
 
 @dataclass(frozen=True)
 class Store:
-    """The labelled rows: texts [n], label indices [n], vectors [n, dimensions], ids [n]."""
+    """The labelled rows: texts [n], label indices [n], vectors [n, dimensions], ids [n], and answers as they should
+    be written [n].
+
+    Where outputs are not one label, the indices are those of what a split keeps the mix of (`OutputKind.stratum`).
+    """
 
     texts: Sequence[str]
     truth: NDArray[np.int64]
     vectors: Vectors
     ids: Sequence[str] = ()
+    answers: Sequence[str] = ()
 
     def near(self, vectors: Vectors, count: int) -> list[Found]:
         """The `count` nearest rows of each of [n, dimensions] vectors."""
@@ -162,8 +177,16 @@ def read_store(folder: Path, card: Card) -> Store:
     Raises:
         ArtifactError: damaged.
     """
-    stored = read_arrays(folder)
-    return Store(list(card.settings["texts"]), stored["truth"], stored["vectors"], list(card.settings.get("ids", ())))
+    stored, settings, labels = read_arrays(folder), card.settings, list(card.labels)
+    answers = settings.get("answers") or [labels[i] for i in stored["truth"]]
+    ids = list(settings.get("ids", ()))
+    return Store(list(settings["texts"]), stored["truth"], stored["vectors"], ids, list(answers))
+
+
+def _strata(task: Task, train: Dataset) -> NDArray[np.int64]:
+    """[n] which stratum each row belongs to, for examples that are balanced."""
+    _, codes = np.unique([task.output.stratum(value) for value in train.outputs], return_inverse=True)
+    return codes.astype(np.int64)
 
 
 class FewShotCandidate(PromptedCandidate):
@@ -181,6 +204,9 @@ class FewShotCandidate(PromptedCandidate):
         done = await on_worker(self._retrieve, text_of(value, self.card.input_fields))
         order, chosen = done.value
         usage = Usage(cpu_s=done.cpu_s)
+        if not isinstance(self.output, Label):
+            answer = await self.written(value, ctx, self._examples(chosen))
+            return answer.with_timing(answer.usage + usage, answer.latency_s + done.wall_s)
         shared = {self.labels[self._store.truth[i]] for i in order[: parameters["examples"]]}
         if parameters["skip_agreed"] and len(shared) == 1:
             confidence = round(float(self.notes["agreed_accuracy"]), DECIMALS)
@@ -190,16 +216,26 @@ class FewShotCandidate(PromptedCandidate):
                 label, scores, confidence, usage=usage, latency_s=done.wall_s, notes={"skipped_model": True}
             )
         allowed = self._allowed(order)
-        reply = await self.model.complete(self.request(value, allowed, ctx, self._examples(chosen)))
-        answered = prediction_of(reply, skipped_model=False)
+        reply, notes = await self.fitting(value, allowed, ctx, self._examples(chosen), self.model.complete)
+        answered = prediction_of(reply, skipped_model=False, **notes)
         return answered.with_timing(reply.usage + usage, reply.latency_s + done.wall_s)
 
-    async def rendered(self, value: Input, ctx: Context) -> Request:
+    async def rendered(self, value: Input, ctx: Context, cut: Cut = UNCUT) -> Request:
         """With the rows that are retrieved for this input."""
         text = text_of(value, self.card.input_fields)
         ctx, _ = await self.sources.around(text, ctx)
         order, chosen = (await on_worker(self._retrieve, text)).value
-        return self.request(value, self._allowed(order), ctx, self._examples(chosen))
+        return self.request(value, self._allowed(order), ctx, self._examples(chosen), cut)
+
+    async def asks(self, value: Input, ctx: Context) -> Request | None:
+        """None where all nearest rows carry one label."""
+        text = text_of(value, self.card.input_fields)
+        if not text.strip():
+            return None
+        order, _ = (await on_worker(self._retrieve, text)).value
+        near = {self._store.truth[i] for i in order[: self.card.parameters["examples"]]}
+        is_skipped = isinstance(self.output, Label) and self.card.parameters["skip_agreed"] and len(near) == 1
+        return None if is_skipped else await self.rendered(value, ctx)
 
     def _retrieve(self, text: str) -> tuple[list[int], list[int]]:
         """Rows nearest to the text, nearest first; and those to show, nearest last."""
@@ -207,21 +243,23 @@ class FewShotCandidate(PromptedCandidate):
         return found.rows.tolist(), self._picker.pick(found, self._store.texts)
 
     def _allowed(self, order: Sequence[int]) -> list[str]:
-        if self.card.parameters["pool"] == 0:
+        if self.card.parameters["pool"] == 0 or not isinstance(self.output, Label):
             return list(self.labels)
         near = {int(self._store.truth[i]) for i in order}
         return [label for i, label in enumerate(self.labels) if i in near]
 
     def _examples(self, chosen: Sequence[int]) -> list[Mapping[str, str]]:
         limit = self.card.parameters["example_chars"]
-        texts, truth = self._store.texts, self._store.truth
-        return [{"text": texts[i][:limit], "label": self.labels[truth[i]]} for i in chosen]
+        texts, answers = self._store.texts, self._store.answers
+        return [{"text": texts[i][:limit], "label": answers[i]} for i in chosen]
 
     def save(self, folder: Path) -> None:
         """Write card, vectors and the rows' texts: this artifact holds customers' text."""
         settings = {**self.card.settings, "texts": list(self._store.texts)}
         if self._store.ids:  # without them (older artifacts) no single row can be erased
             settings["ids"] = list(self._store.ids)
+        if not isinstance(self.output, Label):
+            settings["answers"] = list(self._store.answers)
         card = Card(**{**self.card.__dict__, "settings": settings})
         write_artifact(folder, card, {"vectors": self._store.vectors, "truth": self._store.truth})
 

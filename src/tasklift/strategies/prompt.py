@@ -1,75 +1,89 @@
-"""Zero-shot prompting: a template with the label definitions, the model picks one of the labels."""
+"""Zero-shot prompting: a template says what is asked, the model picks a label or writes an answer of another kind."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from scipy.special import softmax
 
 from tasklift.dataset import Dataset
-from tasklift.errors import ModelError
+from tasklift.errors import ContextOverflowError, InvalidOutputError, ModelError
 from tasklift.llm.model import Model, Reply, Request
 from tasklift.llm.open import open_model
+from tasklift.llm.overlay import ABSTAIN, Material
 from tasklift.llm.template import Template
+from tasklift.llm.written import ask_for
+from tasklift.outputs.base import as_json
+from tasklift.outputs.labels import Label
 from tasklift.prediction import Prediction
+from tasklift.rule import RuleSpec
+from tasklift.rules.apply import apply_rules, build_rules
 from tasklift.strategies.artifact import Card, write_artifact
 from tasklift.strategies.classifier import text_of
+from tasklift.strategies.context import UNCUT, Cut, cut_further
 from tasklift.strategies.prompted import Grounded, Sources, cited, rendered
-from tasklift.strategies.recipe import require
+from tasklift.strategies.prompting import check_template, hash_of, prompt_parameters, rule_settings, setup_of
+from tasklift.strategies.recipe import EVERY_KIND, require, require_kind
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
 from tasklift.task import Task
 
 SYSTEM = """{{ instruction }}
 
+{% if labels %}
 The labels, each with its meaning:
 {% for label, definition in labels.items() %}
 - {{ label }}: {{ definition }}
 {% endfor %}
 
-Answer with exactly one label and nothing else."""
+{% endif %}
+{{ form }}"""
 USER = """Message: {{ text }}
 
-Label:"""
+{{ cue }}:"""
 #: An input that says nothing: what the model answers to it is its bias (Zhao et al. 2021).
 NOTHING = "N/A"
 #: Longer inputs are cut, and the prediction says so.
 MAX_CHARS = 6000
+T = TypeVar("T")
 #: Log-probabilities below this are taken for it.
 LOWEST = -1000.0
 
 
 @dataclass(frozen=True)
 class Prompt(Grounded):
-    """Label definitions in, one label out.
+    """The instruction and what an answer must look like in, one answer out.
 
     Attributes:
         model: `local`, or the URL of an OpenAI-compatible endpoint with `#model-name`.
-        system: Jinja2 template of the system message; may use instruction, labels.
+        system: Jinja2 template of the system message; may use instruction, labels, form, cue.
         user: Jinja2 template of the user message; may also use text, input.
         calibrate: divide by what the model answers to an empty input, where it gives
             log-probabilities: small models prefer some label names whatever the text.
+        material: what a prompt file and overlays lay into the templates; None: nothing.
     """
 
     name: ClassVar[str] = "prompt"
     family: ClassVar[Family] = "prompt"
     needs_rows: ClassVar[bool] = False
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND
 
     model: str | Model = "local"
     system: str = SYSTEM
     user: str = USER
     calibrate: bool = True
+    material: Material | None = None
 
     def __post_init__(self) -> None:
         require(bool(self.user.strip()), self.name, "the user template is empty")
         self.check_grounding()
-        Template(self.system, self.user).check()
+        check_template(self.name, self.system, self.user, self.material)
 
     def base(self) -> str:
         """Snapshot of the model, and of the documents where there are any."""
@@ -77,12 +91,12 @@ class Prompt(Grounded):
 
     def parameters(self) -> dict[str, Any]:
         """The model by its name."""
-        named = {key: getattr(self, key) for key in self.__dataclass_fields__ if key != "model"}
-        return named | {"model": self.model if isinstance(self.model, str) else self.model.name}
+        return prompt_parameters(self, self.model, self.material)
 
     def fit(self, task: Task, train: Dataset) -> PromptCandidate:
         """Nothing is trained and no row is looked at."""
-        card = self.card(task, train, Resources(), settings=self.grounding())
+        require_kind(task, self.name, self.kinds)
+        card = self.card(task, train, setup_of(self.material), settings=self.grounding() | rule_settings(task))
         return PromptCandidate(card, open_model(self.model))
 
     def reload(self, folder: Path, card: Card) -> PromptCandidate:
@@ -106,7 +120,10 @@ class PromptedCandidate(Candidate):
         self.training_ids = card.training_ids
         self.notes = card.notes
         self.labels = tuple(card.labels)
+        self.output = card.output_kind
         self.template = Template(card.parameters["system"], card.parameters["user"])
+        self.material = Material.from_json(card.parameters.get("material") or {})
+        self.rules = build_rules(RuleSpec.model_validate(row) for row in card.settings.get("rules", ()))
         self.sources = Sources(card)
         self.traits = Traits(
             deterministic=model.deterministic,
@@ -119,10 +136,44 @@ class PromptedCandidate(Candidate):
     async def answer(self, value: Input, ctx: Context) -> Prediction:
         """One prediction; a failing model gives an error, never an exception."""
 
-    async def rendered(self, value: Input, ctx: Context) -> Request:
-        """The request that `answer` would send, for explaining an answer later; nothing is sent."""
+    async def rendered(self, value: Input, ctx: Context, cut: Cut = UNCUT) -> Request:
+        """The request that `answer` would send, for explaining an answer later; nothing is sent.
+
+        Args:
+            cut: what was left out, as the notes of the answer tell.
+        """
         ctx, _ = await self.sources.around(text_of(value, self.card.input_fields), ctx)
-        return self.request(value, self.labels, ctx)
+        return self.request(value, self.labels, ctx, cut=cut)
+
+    async def asks(self, value: Input, ctx: Context) -> Request | None:
+        """What the model would be asked first; None where it is not asked."""
+        return await self.rendered(value, ctx) if text_of(value, self.card.input_fields).strip() else None
+
+    async def fitting(
+        self,
+        value: Input,
+        labels: Sequence[str],
+        ctx: Context,
+        examples: Sequence[Mapping[str, str]],
+        ask: Callable[[Request], Awaitable[T]],
+    ) -> tuple[T, dict[str, Any]]:
+        """What `ask` says to a prompt that fits the model's context, and notes on how it was asked.
+
+        A prompt that is too long is cut and sent again: retrieved examples go first, those farthest from the text
+        before others, then passages, then the end of the text.
+
+        Raises:
+            ModelError: the call failed.
+            ContextOverflowError: what may not be cut is too long by itself.
+        """
+        whole = Cut(len(examples), len(ctx.passages), len(text_of(value, self.card.input_fields)[:MAX_CHARS]))
+        cut = UNCUT
+        while True:
+            request = self.request(value, labels, ctx, examples, cut)
+            try:
+                return await ask(request), {**self._version_notes(request, ctx), **cut.to_notes()}
+            except ContextOverflowError as error:
+                cut = cut_further(cut, error, request, whole)
 
     async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
         """One prediction an input, asked concurrently; the model bounds how many at once."""
@@ -130,7 +181,25 @@ class PromptedCandidate(Candidate):
             answers = [await self._safely(inputs[0], ctx)]
         else:
             answers = await asyncio.gather(*(self._safely(value, ctx) for value in inputs))
-        return [self._told_if_cut(value, found) for value, found in zip(inputs, answers, strict=True)]
+        return [
+            self._abstained(apply_rules(self.rules, self._told_if_cut(value, found), value))
+            for value, found in zip(inputs, answers, strict=True)
+        ]
+
+    def _abstained(self, found: Prediction) -> Prediction:
+        """A model that says that it cannot tell leaves the row to a person."""
+        if found.output != ABSTAIN or not self.material.abstain:
+            return found
+        notes = {**found.notes, "abstained": True}
+        return Prediction(deferred=True, usage=found.usage, latency_s=found.latency_s, notes=notes, children=(found,))
+
+    def _version_notes(self, request: Request, ctx: Context) -> dict[str, Any]:
+        """Which prompt was rendered, and the hash of what came out: a later rendering is held against it."""
+        _, _, overlay = self.material.under(ctx.overlay)
+        if not (self.material.version or overlay):
+            return {}
+        notes = {"prompt": self.material.version, "overlay": overlay, "rendered": hash_of(request)}
+        return {name: value for name, value in notes.items() if value}
 
     def _told_if_cut(self, value: Input, found: Prediction) -> Prediction:
         was_read_whole = found.error is not None or found.notes.get("skipped_model")
@@ -155,23 +224,60 @@ class PromptedCandidate(Candidate):
     async def _grounded(self, value: Input, ctx: Context) -> Prediction:
         """The answer from the passages that are nearest to the text, where there are documents."""
         ctx, spent = await self.sources.around(text_of(value, self.card.input_fields), ctx)
-        return cited(await self.answer(value, ctx), ctx, spent)
+        found = await self.answer(value, ctx)
+        shown = len(ctx.passages) - Cut.of_notes(found.notes).passages
+        return cited(found, replace(ctx, passages=ctx.passages[:shown]), spent)
 
     def request(
-        self, value: Input, labels: Sequence[str], ctx: Context, examples: Sequence[Mapping[str, str]] = ()
+        self,
+        value: Input,
+        labels: Sequence[str],
+        ctx: Context,
+        examples: Sequence[Mapping[str, str]] = (),
+        cut: Cut = UNCUT,
     ) -> Request:
-        """The rendered request for one input."""
-        text = text_of(value, self.card.input_fields)[:MAX_CHARS]
-        known = self.card.labels
+        """The rendered request for one input.
+
+        Args:
+            examples: retrieved ones, the nearest last; fixed ones come before them.
+            cut: what is left out.
+        """
+        said, definitions, _ = self.material.under(ctx.overlay)
+        known = {**self.card.labels, **definitions}
+        if said.abstain:
+            labels, known = [*labels, ABSTAIN], {**known, ABSTAIN: said.abstain}
+        most_chars = MAX_CHARS if cut.text_chars is None else cut.text_chars
         values = {
-            "instruction": self.card.instruction,
+            "instruction": said.instruction or self.card.instruction,
             "labels": {label: known[label] for label in labels},
-            "examples": list(examples),
-            "text": text,
-            "input": {name: str(value.get(name, ""))[:MAX_CHARS] for name in self.card.input_fields},
+            "tone": said.tone,
+            "policy": said.policy,
+            "form": self.output.form,
+            "cue": self.output.cue,
+            "examples": [*said.examples, *examples[cut.examples :]],
+            "text": text_of(value, self.card.input_fields)[:most_chars],
+            "input": {name: str(value.get(name, ""))[:most_chars] for name in self.card.input_fields},
         }
-        messages = rendered(self.template, values, ctx.passages, bool(self.card.parameters.get("delimit")))
-        return Request(messages, tuple(labels), seed=ctx.seed, repeat=ctx.repeat)
+        passages = ctx.passages[: len(ctx.passages) - cut.passages]
+        messages = rendered(self.template, values, passages, bool(self.card.parameters.get("delimit")))
+        if isinstance(self.output, Label):
+            return Request(messages, tuple(labels), seed=ctx.seed, repeat=ctx.repeat)
+        schema, most = self.output.answer_schema, self.output.max_tokens
+        asked = as_json(schema) if schema else ""
+        return Request(messages, schema=asked, max_tokens=most, seed=ctx.seed, repeat=ctx.repeat)
+
+    async def written(
+        self, value: Input, ctx: Context, examples: Sequence[Mapping[str, str]] = (), **notes: Any
+    ) -> Prediction:
+        """The model's answer to a task that asks for more than a label, mended once at most."""
+        found, asked = await self.fitting(
+            value, self.labels, ctx, examples, lambda request: ask_for(self.model, request, self.output)
+        )
+        told = {**notes, **asked, **({"mended": not found.problem} if found.mended else {})}
+        rest: dict[str, Any] = {"usage": found.usage, "latency_s": found.latency_s, "notes": told}
+        if found.problem:
+            return Prediction.failed(InvalidOutputError.kind, found.problem, **rest)
+        return Prediction(found.answer, **rest)
 
     def save(self, folder: Path) -> None:
         """Write the card; the model is named in it, not stored."""
@@ -187,18 +293,21 @@ class PromptCandidate(PromptedCandidate):
 
     def __init__(self, card: Card, model: Model) -> None:
         super().__init__(card, model)
-        self._bias: Mapping[str, float] | None = None
+        self._bias: dict[str, Mapping[str, float] | None] = {}  # of each overlay, '' for none
 
     async def answer(self, value: Input, ctx: Context) -> Prediction:
         """Ask, and correct for the model's bias where it gives log-probabilities."""
-        reply = await self.model.complete(self.request(value, self.labels, ctx))
+        if not isinstance(self.output, Label):
+            return await self.written(value, ctx)
+        reply, notes = await self.fitting(value, self.labels, ctx, (), self.model.complete)
         if reply.log_probs is None or not self.card.parameters["calibrate"]:
-            return prediction_of(reply)
-        if self._bias is None:
+            return prediction_of(reply, **notes)
+        _, _, overlay = self.material.under(ctx.overlay)
+        if overlay not in self._bias:
             empty = dict.fromkeys(self.card.input_fields, NOTHING)
             alone = replace(ctx, passages=())  # the bias must not depend on which row came first
-            self._bias = (await self.model.complete(self.request(empty, self.labels, alone))).log_probs
-        return prediction_of(reply, self._bias)
+            self._bias[overlay] = (await self.model.complete(self.request(empty, self.labels, alone))).log_probs
+        return prediction_of(reply, self._bias[overlay], **notes)
 
 
 def prediction_of(reply: Reply, bias: Mapping[str, float] | None = None, **notes: Any) -> Prediction:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tasklift.economics import Economics, OptionCosts, Quantity, exactly
+from tasklift.economics import Economics, OptionCosts, Quantity, exactly, option_key
 from tasklift.errors import ConfigError
-from tasklift.measure.cost import DrawnPrices, Serving, drawn_item, drawn_setup, token_cost
+from tasklift.measure.cost import DrawnPrices, Serving, asked_cost, drawn_item, drawn_setup, token_cost
 from tasklift.measure.deciding.posterior import JointTable, Rates, draw_rates, joint_table
 from tasklift.measure.deciding.quantities import Draws, Sampler, mean_of
 from tasklift.measure.deciding.untried import Belief, belief_of
@@ -219,7 +219,7 @@ class _Maker:
             return self.sampler.about(name, float(seen.cost_usd.mean()), spread), "measured (cost_usd of the rows)", ""
         if seen.usage is None:
             self.cautions.append(
-                f"{seen.name}: what an item costs is not known; counted as 0, set options.{seen.name}.item_usd"
+                f"{seen.name}: what an item costs is not known; counted as 0, set {option_key(seen.name, 'item_usd')}"
             )
             return np.zeros(self.sampler.size), "default", ""
         serving = Serving(costs.cached_share, costs.batch_share)
@@ -234,7 +234,15 @@ class _Maker:
         if seen.setup is None:
             self.cautions.append(f"{seen.name}: what it took to make is not known; setup_usd counted as 0")
             return np.zeros(self.sampler.size), "default"
-        return drawn_setup(seen.setup, self.prices), f"measured ({seen.setup.labels} labels x label_usd, CPU)"
+        asked = asked_cost(seen.setup, self.economics.prices)
+        if asked.missing:
+            self.cautions.append(
+                f"{seen.name}: no token price is known for {asked.missing!r}, which was asked while it was made; "
+                f"counted as 0, set [prices.tokens] of it, or options.{seen.name}.setup_usd"
+            )
+        tokens = f", {asked.usd:.4g} USD of tokens" if asked.usd else ""
+        source = f"measured ({seen.setup.labels} labels x label_usd, CPU{tokens})"
+        return drawn_setup(seen.setup, self.prices) + asked.usd, source
 
     def remaking(self, seen: OptionEvidence | None, costs: OptionCosts) -> Draws:
         """One change of the rules where no price of it is given: labels, hours, and making it once more."""
@@ -262,7 +270,7 @@ class _Maker:
             if family != "baseline":
                 self.cautions.append(
                     f"{name} has costs but no measurement: it is not compared; measure it, "
-                    f"or say what you expect in options.{name}.accuracy"
+                    f"or say what you expect in {option_key(name, 'accuracy')}"
                 )
             return None
         error = belief.draw(f"{name}.error_rate", self.sampler)

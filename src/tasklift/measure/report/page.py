@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tasklift.errors import DataError
 from tasklift.measure.deciding.decision import TIE
@@ -48,9 +49,11 @@ def render(content: Mapping[str, Any], embedded: Embedded | None = None) -> str:
         "chance": words.chance,
         "amount": words.amount,
         "interval": _interval,
+        "figure": _figure,
         "points": _points,
         "seconds": _seconds,
         "breakable": _breakable,
+        "unbroken": _unbroken,
         "signed": words.signed,
     }
     start = embedded.results(Setting()) if embedded else None
@@ -302,6 +305,11 @@ def _interval(found: Mapping[str, float] | None) -> str:
     return f"{100 * found['value']:.1f} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
 
 
+def _figure(found: Mapping[str, float] | None) -> str:
+    """0.891 [0.854, 0.920], in the metric's own unit."""
+    return "–" if found is None else f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
 def _points(found: Mapping[str, float]) -> str:
     """+5.4 [+2.0, +8.9], in percentage points."""
     return f"{words.signed(found['value'])} [{words.signed(found['low'])}, {words.signed(found['high'])}]"
@@ -310,6 +318,11 @@ def _points(found: Mapping[str, float]) -> str:
 def _breakable(label: object) -> Markup:
     """A name that may be cut after an underscore."""
     return Markup("_<wbr>").join(str(label).split("_"))
+
+
+def _unbroken(words: object) -> Markup:
+    """Words in which the flag of a command is not cut at its dashes."""
+    return Markup(re.sub(r"(--[a-z][\w-]*)", r'<span class="flag">\1</span>', str(escape(words))))  # noqa: S704 - escaped
 
 
 def _seconds(value: float | None) -> str:

@@ -1,0 +1,5 @@
+"""`python -m tasklift_inbox`."""
+
+from tasklift_inbox.cli import main
+
+main()
