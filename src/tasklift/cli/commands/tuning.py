@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from tasklift.cli.commands.common import DatabaseOption, JsonOption, ProjectOption, TaskArgument, group, run
+from tasklift.cli.commands.common import (
+    DatabaseOption,
+    JsonOption,
+    ModelOption,
+    ProjectOption,
+    TaskArgument,
+    group,
+    run,
+)
 
 app = typer.Typer()
 models_app = group("Fitted models: list, show, compare, prune, export, import.")
@@ -98,3 +106,31 @@ def models_import(
 ) -> None:
     """Bring an exported model in; every file is checked before anything is written."""
     run("models:bring", url=url, folder=project, as_json=as_json)
+
+
+@app.command()
+def curve(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    strategies: Annotated[str, typer.Option(help="Comma-separated names.")] = "baseline,frozen,fewshot",
+    sizes: Annotated[str | None, typer.Option(help="Comma-separated numbers of rows; by halves without it.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="Nested subsets, and wordings of prompts.")] = 3,
+    rows: Annotated[int | None, typer.Option(min=1, help="At most this many test rows, stratified.")] = None,
+    model: ModelOption = None,
+    embedder: Annotated[
+        str | None, typer.Option(help="What turns texts into vectors, for every strategy that does.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("curve.svg"),
+    as_json: JsonOption = False,
+) -> None:
+    """Accuracy against labels for each strategy, and how many labels until tuning pays: on average, and surely."""
+    run(
+        "curve:curve",
+        task=task,
+        folder=project,
+        strategies=strategies,
+        sizes=sizes,
+        how=(seeds, rows, model, embedder),
+        out=out,
+        as_json=as_json,
+    )
