@@ -113,6 +113,7 @@ async def test_erasing_reaches_every_store_and_leaves_no_byte(project: Project) 
         await releases.release("colours", Arm(lookup, "fewshot"), Trial(), "me")
         await give_traffic(project, database)
         retrained = await retrain(project, database, task, fit(project, "baseline"), "baseline")
+        Versions(project.state / "datasets" / "colours").keep(train, "read")
         report = project.folder / "report.html"
         note_report(project.state, report, "colours", test.ids)
         report.write_text(f"<p>{SECRET}</p>")

@@ -145,3 +145,39 @@ def data_erase(
         dry_run=dry_run,
         as_json=as_json,
     )
+
+
+@data_app.command("label")
+def data_label(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    annotator: Annotated[str | None, typer.Option(help="Who labels; the system's user name without it.")] = None,
+    suggest: Annotated[
+        str | None, typer.Option(help="Strategy whose answers are shown, marked as suggestions: prompt, fewshot, ...")
+    ] = None,
+    embedder: EmbedderOption = "minilm",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page; a free one without it.")] = 0,
+    terminal: Annotated[bool, typer.Option("--terminal", help="Ask here instead of on a page.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Label rows without an answer by keyboard, the most informative first; every answer is kept at once."""
+    run(
+        "label:label",
+        task=task,
+        folder=project,
+        annotator=annotator,
+        suggest=suggest,
+        how=(embedder, port, terminal),
+        as_json=as_json,
+    )
+
+
+@data_app.command("labels")
+def data_labels(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    apply: Annotated[bool, typer.Option("--apply", help="Write agreed labels into the rows, as a version.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """How far labelling is: labels, agreement of two people, cost; --apply writes them into the rows."""
+    run("label:status", task=task, folder=project, apply=apply, as_json=as_json)
