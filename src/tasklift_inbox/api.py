@@ -188,6 +188,13 @@ async def get_revisions(runtime: Running, _: Reader, message_id: int) -> dict[st
     return {"revisions": await views.revisions(runtime.database, message_id)}
 
 
+@router.get("/messages/{message_id}/html")
+async def get_html(runtime: Running, _: Reader, message_id: int, images: bool = False) -> dict[str, Any]:
+    """The HTML of a mail, made safe; `images` shows pictures that are elsewhere, which tells their owner."""
+    safe = await views.html_of(runtime.database, message_id, with_remote_images=images)
+    return {"html": safe.html, "blocked_images": safe.blocked_images}
+
+
 @router.get("/outbox")
 async def get_outbox(runtime: Running, _: Reader, state: Annotated[list[str] | None, Query()] = None) -> dict[str, Any]:
     """Failed and unknown messages, or those in the states that are asked for."""

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp
 
+from tasklift_inbox import deletion
 from tasklift_inbox.api import Access, attachment_response, router
 from tasklift_inbox.media import opened_file
 from tasklift_inbox.receive import Receiver
@@ -40,6 +41,8 @@ class Inbox:
             title="Tasklift Inbox", lifespan=self._lifespan, exception_handlers=exception_handlers(), redoc_url=None
         )
         app.add_route("/hooks/{name}", self._hook, methods=["GET", "POST"])
+        app.add_route("/meta/data-deletion/{name}", self._forget, methods=["POST"])
+        app.add_route("/meta/deletions/{code}", self._deletion, methods=["GET"])
         app.add_route("/files/{token}", self._file, methods=["GET"])
         app.add_route("/healthz", self._alive, methods=["GET"])
         app.add_route("/readyz", self._ready, methods=["GET"])
@@ -82,6 +85,19 @@ class Inbox:
         channel.verify(headers, body)
         await self.receiver.accept(channel.config.id, channel.dedupe_key(body), headers, body)
         return PlainTextResponse("ok")
+
+    async def _forget(self, request: Request) -> Response:
+        """Meta says that a person asks to be forgotten."""
+        await self.runtime.refresh()
+        channel = self.runtime.channel(request.path_params["name"])
+        return JSONResponse(await deletion.forget(self.runtime, channel, await _body(request)))
+
+    async def _deletion(self, request: Request) -> Response:
+        """The person looks whether it is done."""
+        found = await deletion.progress(self.runtime, request.path_params["code"])
+        if found is None:
+            raise RequestError(404, "not_found", "there is no such confirmation code")
+        return JSONResponse(found)
 
     async def _file(self, request: Request) -> Response:
         """A provider fetches what we send: by a signed address that is good for an hour."""

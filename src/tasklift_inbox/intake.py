@@ -6,7 +6,7 @@ database's constraints, so a batch may come again, in another order, cut differe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tasklift_inbox import changing, people
-from tasklift_inbox.channels.base import Arrived, Changed, Item, Noticed, Person, Seen
+from tasklift_inbox.channels.base import Arrived, Changed, Item, Noticed, Person, Renamed, Seen
 from tasklift_inbox.tables import attachments, channels, conversations, identities, messages, notices, outbox
 from tasklift_inbox.texts import clean, compact
 from tasklift_inbox.threads import Placed, others_of, place
@@ -54,11 +54,14 @@ class Intake:
     Args:
         connection: the transaction.
         route: account, as the provider calls it ('' too) -> channel.
-        media: takes the jobs that fetch attachments.
+        media: takes the jobs that fetch attachments, and names.
+        nameless: channels whose messages bring no names.
     """
 
-    def __init__(self, connection: AsyncConnection, route: Mapping[str, str], media: JobQueue) -> None:
-        self._connection, self._route, self._media = connection, route, media
+    def __init__(
+        self, connection: AsyncConnection, route: Mapping[str, str], media: JobQueue, nameless: Collection[str] = ()
+    ) -> None:
+        self._connection, self._route, self._media, self._nameless = connection, route, media, nameless
         self._stored = Stored()
 
     async def store(self, batch: Iterable[Read]) -> Stored:
@@ -75,6 +78,8 @@ class Intake:
         for _, item, channel in routed:
             if isinstance(item, Seen):
                 await changing.apply_seen(self._connection, channel, item)
+            elif isinstance(item, Renamed):
+                await people.rename(self._connection, channel, item.old, item.new)
         await self._notices([(read, item, channel) for read, item, channel in routed if isinstance(item, Noticed)])
         return self._stored
 
@@ -115,6 +120,7 @@ class Intake:
             for person in (item.person, *others_of(item)):
                 wanted.setdefault((channel, person.id), person)
         known = await people.find_or_make(self._connection, wanted)
+        await self._ask_names({known[key] for key in wanted if key[0] in self._nameless and not wanted[key].name})
         placed = [
             Placed(
                 read.raw_event_id,
@@ -130,6 +136,14 @@ class Intake:
         in_conversation = await place(self._connection, placed)
         placed = [replace(one, conversation_id=number) for one, number in zip(placed, in_conversation, strict=True)]
         await self._insert(placed)
+
+    async def _ask_names(self, identity_ids: set[int]) -> None:
+        """Names that do not come with messages are asked for, once for each person."""
+        query = sa.select(identities.c.id).where(identities.c.id.in_(sorted(identity_ids)), identities.c.name == "")
+        query = query.where(identities.c.last_inbound_at.is_(None))  # the first message of theirs
+        rows = (await self._connection.execute(query)).scalars() if identity_ids else ()
+        jobs = [NewJob("name", {"identity": number}, max_attempts=3) for number in rows]
+        await self._media.put(self._connection, jobs)
 
     async def _present(self, keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         table = messages.c

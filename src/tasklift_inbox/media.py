@@ -18,10 +18,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from tasklift_inbox import people
 from tasklift_inbox.channels.base import Part
+from tasklift_inbox.channels.instagram import InstagramChannel
+from tasklift_inbox.channels.messenger import MessengerChannel
 from tasklift_inbox.errors import MediaError
 from tasklift_inbox.runtime import Runtime
-from tasklift_inbox.tables import attachments, messages, raw_events
+from tasklift_inbox.tables import attachments, identities, messages, raw_events
 from tasklift_platform.job_worker import GiveUpError, PutOffError
 from tasklift_platform.jobs import Job
 
@@ -166,7 +169,7 @@ def _file_proof(key: bytes, attachment_id: int, until: int) -> str:
 
 
 class Fetcher:
-    """Does the jobs of the kind `fetch`."""
+    """Does the jobs of the kinds `fetch` and `name`."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime, self._files = runtime, MediaStore(runtime.settings.media)
@@ -208,6 +211,21 @@ class Fetcher:
             raise
         mime = true_type(head, row.mime.partition(";")[0].strip().lower())
         await self._note(row.id, {"state": "stored", "sha256": sha256, "size_bytes": size, "mime": mime, "error": ""})
+
+    async def name(self, job: Job) -> None:
+        """The name of somebody whose messages bring none.
+
+        Raises:
+            SendError: it is tried again.
+        """
+        query = sa.select(identities).where(identities.c.id == job.payload["identity"], identities.c.name == "")
+        async with self._runtime.database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        channel = None if row is None else self._runtime.channels.get(row.channel_id)
+        if row is not None and isinstance(channel, (MessengerChannel, InstagramChannel)):
+            found = await channel.name_of(row.external_id)
+            if found:
+                await people.name(self._runtime.database, row.id, found)
 
     async def _note(self, attachment_id: int, values: dict[str, object]) -> None:
         async with self._runtime.database.write() as connection:

@@ -24,7 +24,7 @@ from tasklift_platform.errors import DatabaseError, LeaseLostError
 from tasklift_platform.leases import Lease, release_lease, renew_lease, take_lease
 
 _LOG = logging.getLogger("tasklift.inbox.normalise")
-_BATCH = 40  # raw events; each may hold a batch of its own
+_BATCH = 20  # raw events, each of which may be a batch itself: others want to write, too
 _BATCH_BYTES = 2 * 2**20
 _LEASE_S = 6.0
 _RENEW_S = 2.0
@@ -160,7 +160,8 @@ class Normaliser:
             marked = sa.update(raw_events).where(raw_events.c.id.in_(ids), _NEW).values(state="done", error="")
             if (await connection.execute(marked)).rowcount != len(ids):
                 raise _Taken
-            intake = Intake(connection, self._runtime.route(channel), self._runtime.media_queue)
+            nameless = [name for name, one in self._runtime.channels.items() if one.abilities.has_profiles]
+            intake = Intake(connection, self._runtime.route(channel), self._runtime.media_queue, nameless)
             stored = await intake.store(one for one, _ in read)
             bad = {one.raw_event_id: error for one, error in read if error}
             for number, account in stored.unrouted.items():

@@ -86,6 +86,27 @@ async def _make(connection: AsyncConnection, missing: Mapping[tuple[str, str], P
     await insert_rows(connection, identities, new, unless_there=True)
 
 
+async def rename(connection: AsyncConnection, channel_id: str, old: str, new: str) -> None:
+    """Somebody has another id from now on; nothing happens where the new one is here already, or the old one not."""
+    table = identities.c
+    there = sa.select(table.id).where(table.channel_id == channel_id, table.external_id == new)
+    if not old or not new or (await connection.execute(there)).scalar_one_or_none() is not None:
+        return
+    values = {"external_id": new} | ({"address": new} if new.isdigit() else {})
+    moved = sa.update(identities).where(table.channel_id == channel_id, table.external_id == old)
+    await connection.execute(moved.values(values))
+
+
+async def name(database: Database, identity_id: int, found: str) -> None:
+    """An identity, and its contact where that has none, are called `found`."""
+    text = clean(found)[:200]
+    async with database.write() as connection:
+        named = sa.update(identities).where(identities.c.id == identity_id).values(name=text)
+        contact_id = (await connection.execute(named.returning(identities.c.contact_id))).scalar_one_or_none()
+        nobody = sa.update(contacts).where(contacts.c.id == contact_id, contacts.c.name == "")
+        await connection.execute(nobody.values(name=text))
+
+
 @dataclass(frozen=True, slots=True)
 class Merge:
     """Two contacts that are one person: `undo` takes them apart again."""

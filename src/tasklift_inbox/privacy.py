@@ -1,7 +1,8 @@
 """A person's data: exported as JSON, erased everywhere, with a certificate.
 
-The subject is `contact/<id>`. Two stores: files first, then rows, so that a file is never left behind unnamed. Raw
-events that held something of the person lose their bytes; their key stays, so a repeated delivery brings nothing back.
+The subject is `contact/<id>`, or `identity/<channel>/<id of the provider>`. Two stores: files first, then rows, so
+that a file is never left behind unnamed. Raw events that held something of the person lose their bytes; their key
+stays, so a repeated delivery brings nothing back.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ from tasklift_platform.erasure import ErasureRegistry
 def subject_of(contact_id: int) -> str:
     """How erasure calls a contact."""
     return f"contact/{contact_id}"
+
+
+def identity_subject(channel_id: str, external_id: str) -> str:
+    """How erasure calls the contact of an identity, which may be unknown here."""
+    return f"identity/{channel_id}/{external_id}"
 
 
 def registry_of(runtime: Runtime) -> ErasureRegistry:
@@ -122,10 +128,14 @@ class ConversationStore:
 
 async def _contact_ids(connection: AsyncConnection, subject: str) -> list[int]:
     """The contact and those that were merged into it."""
-    kind, _, number = subject.partition("/")
-    if kind != "contact" or not number.isdigit():
-        return []
-    found, waiting = [], [int(number)]
+    kind, _, name = subject.partition("/")
+    waiting = [int(name)] if kind == "contact" and name.isdigit() else []
+    if kind == "identity":
+        channel, _, external = name.partition("/")
+        whose = sa.select(identities.c.contact_id)
+        whose = whose.where(identities.c.channel_id == channel, identities.c.external_id == external)
+        waiting = list((await connection.execute(whose)).scalars())
+    found: list[int] = []
     while waiting:
         rows = sa.select(contacts.c.id).where(sa.or_(contacts.c.id.in_(waiting), contacts.c.merged_into.in_(waiting)))
         new = [one for one in (await connection.execute(rows)).scalars() if one not in found]

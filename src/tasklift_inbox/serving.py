@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 
@@ -22,6 +23,7 @@ _GRACE_S = 20
 def serve(settings: Settings, host: str, port: int, *, works: bool) -> None:
     """The web application, and the background work unless `works` is False."""
     configure_logs(sys.stderr)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     asyncio.run(_open_once(settings))
     inbox = Inbox(settings, works=works)
     config = uvicorn.Config(
@@ -45,6 +47,7 @@ def serve(settings: Settings, host: str, port: int, *, works: bool) -> None:
 def work(settings: Settings) -> None:
     """Background work only."""
     configure_logs(sys.stderr)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
     async def run() -> None:
         runtime, stop = await Runtime.open(settings), asyncio.Event()

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from tasklift_inbox import policy
 from tasklift_inbox.channels.base import Channel
 from tasklift_inbox.errors import RefusedError, UnknownItemError
+from tasklift_inbox.mail.html import SafeHtml, safe_html
+from tasklift_inbox.mail.reading import read_mail
 from tasklift_inbox.tables import (
     attachments,
     changes,
@@ -22,6 +24,7 @@ from tasklift_inbox.tables import (
     messages,
     notes,
     outbox,
+    raw_events,
 )
 from tasklift_platform.database import Database, now_s
 
@@ -132,6 +135,25 @@ async def revisions(database: Database, message_id: int) -> list[dict[str, Any]]
     )
     async with database.read() as connection:
         return [_plain(row) for row in await connection.execute(query)]
+
+
+async def html_of(database: Database, message_id: int, *, with_remote_images: bool) -> SafeHtml:
+    """The page of a mail as it is safe to show, its own pictures by address of the API; '' where it has none.
+
+    Raises:
+        UnknownItemError: there is no such message.
+    """
+    query = sa.select(raw_events.c.body, messages.c.details).select_from(messages)
+    query = query.outerjoin(raw_events, raw_events.c.id == messages.c.raw_event_id).where(messages.c.id == message_id)
+    files = sa.select(attachments.c.id, attachments.c.content_id).where(attachments.c.message_id == message_id)
+    async with database.read() as connection:
+        row = (await connection.execute(query)).one_or_none()
+        inline = {one.content_id: f"/v1/attachments/{one.id}/content" for one in await connection.execute(files)}
+    if row is None:
+        raise UnknownItemError(f"no message has the id {message_id}")
+    has_html = bool(row.body) and bool(json.loads(row.details).get("has_html"))
+    page = read_mail(bytes(row.body)).html if has_html else ""
+    return safe_html(page, inline, with_remote_images=with_remote_images)
 
 
 async def list_outbox(database: Database, states: Sequence[str], limit: int = 100) -> list[dict[str, Any]]:

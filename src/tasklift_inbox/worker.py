@@ -39,7 +39,9 @@ class Worker:
         self._pollers = Pollers(runtime, wake)
         sender, fetcher = Sender(runtime), Fetcher(runtime)
         self._senders = JobWorker(runtime.send_queue, {"send": sender.send}, concurrency=8, poll_s=0.3)
-        self._fetchers = JobWorker(runtime.media_queue, {"fetch": fetcher.fetch}, concurrency=4, poll_s=1.0)
+        self._fetchers = JobWorker(
+            runtime.media_queue, {"fetch": fetcher.fetch, "name": fetcher.name}, concurrency=4, poll_s=1.0
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""

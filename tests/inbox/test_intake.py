@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from inbox.support import NOW, add, conversation_of, feed, says, texts
+from inbox.support import NOW, add, conversation_of, feed, says, texts, work
 
 from tasklift_inbox import admin, doctor, people, views
 from tasklift_inbox.channels.simulated import SimulatedChannel
+from tasklift_inbox.media import Fetcher
 from tasklift_inbox.normalise import Normaliser, replay
 from tasklift_inbox.receive import store_raw
 from tasklift_inbox.runtime import Runtime
 from tasklift_inbox.tables import conversations, messages, notices, raw_events
+from tasklift_inbox.testing import FakeMeta, running
 from tasklift_inbox.testing.meta import messaging_event, whatsapp_event
 
 
@@ -147,6 +149,35 @@ async def test_events_of_another_account_wait_until_it_is_a_channel(runtime: Run
     await replay(runtime.database)
     await Normaliser(runtime).drain()
     assert await texts(runtime) == {"2782": ["hi"]}
+
+
+async def test_names_that_do_not_come_with_messages_are_asked_for_once(runtime: Runtime) -> None:
+    fake = FakeMeta(people={"8": "Marta Ruiz"})
+    async with running(fake.app) as url:
+        await add(runtime, "messenger", base_url=url)
+        told = [{"sender": {"id": who}, "recipient": {"id": "500"}, "timestamp": int(NOW) * 1000, "message": {"mid": f"{who}{n}", "text": "x"}}
+                for who in ("8", "9") for n in range(3)]  # fmt: skip
+        for one in told:
+            await feed(runtime, "messenger", [messaging_event("page", "500", [one], 0)])
+        assert (await runtime.media_queue.counts())["ready"] == 2
+        await work(runtime.media_queue, {"name": Fetcher(runtime).name})
+    names = {one["name"] for one in await views.list_conversations(runtime.database, views.Filter())}
+    assert names == {"Marta Ruiz", "Fake account"}
+    assert (await views.contact(runtime.database, 1))["name"] in names
+
+
+async def test_a_person_with_a_new_number_is_the_same_person(runtime: Runtime) -> None:
+    await add(runtime, "whatsapp")
+    old = {"from": "2782", "id": "w1", "timestamp": str(int(NOW)), "type": "text", "text": {"body": "one"}}
+    moved = {"from": "2782", "id": "w2", "timestamp": str(int(NOW) + 1), "type": "system",
+             "system": {"body": "changed", "wa_id": "2799", "type": "user_changed_number"}}  # fmt: skip
+    await feed(runtime, "whatsapp", [whatsapp_event("555", [old]), whatsapp_event("555", [moved])])
+    await feed(runtime, "whatsapp", [whatsapp_event("555", [{**old, "from": "2799", "id": "w3"}])])
+    assert {who: sorted(what) for who, what in (await texts(runtime)).items()} == {"2799": ["changed", "one", "one"]}
+    update = {"field": "user_id_update", "value": {"metadata": {"phone_number_id": "555"}, "user_id_update": [
+        {"user_id": {"previous": "2799", "current": "ZA.5"}}]}}  # fmt: skip
+    await feed(runtime, "whatsapp", [{"entry": [{"id": "1", "changes": [update]}]}])
+    assert list(await texts(runtime)) == ["ZA.5"]
 
 
 async def test_what_is_sent_elsewhere_is_shown_and_pauses_the_bot(runtime: Runtime) -> None:

@@ -5,27 +5,33 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import hashlib
+import hmac
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
 import sqlalchemy as sa
 from inbox.conftest import KEY
+from inbox.mail_support import add_mailbox, mail
 from inbox.support import NOW, add, conversation_of, feed, reply, says, send_all, texts, work
 from typer.testing import CliRunner
 
 from tasklift.errors import TaskliftError
-from tasklift_inbox import cli, privacy, views
+from tasklift_inbox import cli, deletion, privacy, views
 from tasklift_inbox.app import Inbox
 from tasklift_inbox.channels.base import Upload
-from tasklift_inbox.errors import MediaError
+from tasklift_inbox.channels.http import ApiClient, Call
+from tasklift_inbox.errors import MediaError, Outcome, SendError, SignatureError, UnknownItemError
 from tasklift_inbox.media import Fetcher, MediaStore, opened_file, sign_file, true_type
 from tasklift_inbox.runtime import Runtime, Settings
 from tasklift_inbox.tables import METADATA, attachments, raw_events
 from tasklift_inbox.testing import FakeMeta, running
-from tasklift_inbox.testing.meta import whatsapp_event
+from tasklift_inbox.testing.meta import messaging_event, whatsapp_event
+from tasklift_inbox.testing.scripted import Trouble
 from tasklift_platform.keys import NewKey, create_key
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 50
@@ -126,6 +132,64 @@ async def test_erasing_a_contact_reaches_everything_and_nobody_else(runtime: Run
     assert files == [PNG]  # somebody else has it as well
     await feed(runtime, "simulated", [says(("zebedee", "1", "secret of zebedee", 0), ("other", "2", "stays", 1))])
     assert "zebedee" not in await texts(runtime)
+
+
+def signed_request(user: str, secret: str = "s") -> bytes:
+    payload = base64.urlsafe_b64encode(json.dumps({"algorithm": "HMAC-SHA256", "user_id": user}).encode()).rstrip(b"=")
+    proof = base64.urlsafe_b64encode(hmac.new(secret.encode(), payload, hashlib.sha256).digest()).rstrip(b"=")
+    return urlencode({"signed_request": (proof + b"." + payload).decode()}).encode()
+
+
+async def test_meta_asks_us_to_forget_a_person(runtime: Runtime) -> None:
+    await add(runtime, "messenger")
+    told = [
+        {
+            "sender": {"id": person},
+            "recipient": {"id": "500"},
+            "timestamp": int(NOW) * 1000,
+            "message": {"mid": person, "text": "hi"},
+        }
+        for person in ("81", "82")
+    ]
+    await feed(runtime, "messenger", [messaging_event("page", "500", told, 0)])
+    channel = runtime.channel("messenger")
+    for bad in (signed_request("81", "other"), b"signed_request=x.y", b"", signed_request("")):
+        with pytest.raises(SignatureError):
+            await deletion.forget(runtime, channel, bad)
+    answer = await deletion.forget(runtime, channel, signed_request("81"))
+    assert answer["url"].endswith(answer["confirmation_code"])
+    assert await deletion.progress(runtime, answer["confirmation_code"]) == {
+        "confirmation_code": answer["confirmation_code"],
+        "status": "complete",
+    }
+    assert await deletion.progress(runtime, "none") is None
+    assert await texts(runtime) == {"82": ["hi"]}
+    await deletion.forget(runtime, channel, signed_request("nobody"))
+
+
+async def test_an_answer_that_comes_after_our_time_out_leaves_the_outcome_unknown() -> None:
+    fake, http = FakeMeta(), ApiClient()
+    fake.script.add(Trouble(200, {"message_id": "late"}, takes_it=True, delay_s=1.0))
+    async with running(fake.app) as url:
+        headers = {"Authorization": f"Bearer {fake.token}"}
+        with pytest.raises(SendError, match="may have taken") as caught:
+            await http.call(
+                Call("POST", f"{url}/v1/5/messages", json={"recipient": {"id": "1"}}, headers=headers, timeout_s=0.3)
+            )
+    with pytest.raises(SendError, match="no connection") as refused:
+        await http.call(Call("POST", "http://127.0.0.1:1/x", json={}))
+    await http.aclose()
+    assert (caught.value.outcome, refused.value.outcome, len(fake.sent)) == (Outcome.UNKNOWN, Outcome.RETRY, 1)
+
+
+async def test_the_html_of_a_mail_is_shown_safely(runtime: Runtime) -> None:
+    await add_mailbox(runtime)
+    page = '<p onclick="x()">Hi</p><img src="https://track.test/a.gif">'
+    await feed(runtime, "mail", [mail(page, kind="text/html; charset=utf-8")])
+    safe = await views.html_of(runtime.database, 1, with_remote_images=False)
+    assert (safe.html.strip(), safe.blocked_images) == ("<p>Hi</p><img>", 1)
+    with pytest.raises(UnknownItemError):
+        await views.html_of(runtime.database, 99, with_remote_images=False)
 
 
 @contextlib.asynccontextmanager

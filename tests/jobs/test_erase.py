@@ -13,6 +13,7 @@ import pytest
 
 from tasklift.cache import caching_in, open_cache
 from tasklift.data.embed import open_embedder
+from tasklift.data.versions import Versions
 from tasklift.errors import TaskliftError
 from tasklift.jobs.erase import Erasing
 from tasklift.jobs.retrain import retrain
@@ -117,6 +118,8 @@ async def test_erasing_reaches_every_store_and_leaves_no_byte(project: Project) 
         task = project.task("colours")
         lookup = fit(project, "fewshot", embedder="static")
         train, test, _ = project.rows(task)
+        earlier = train.part([*train, *test], "all")
+        Versions(project.state / "datasets" / "colours").keep(earlier, "read data.jsonl")
         names = ["knn", "baseline"]
         made = build(names, {"knn": {"embedder": "static"}}, MODEL)
         options = Options(folder=project.state)
@@ -140,7 +143,8 @@ async def test_erasing_reaches_every_store_and_leaves_no_byte(project: Project) 
         assert certificate.completed_at is not None
         erased = {store.store: store.erased for store in certificate.stores}
         assert set(erased) == {
-            "traces", "reviews", "feedback", "artifacts", "evaluations", "reports", "caches", "prompts", "rows"
+            "traces", "reviews", "feedback", "artifacts", "evaluations", "reports", "caches",
+            "prompts", "versions", "rows",
         }  # fmt: skip
         assert all(erased.values()), erased
         left = bytes_of(project)

@@ -15,6 +15,8 @@ from typing import Any
 from tasklift.cache import ContentCache
 from tasklift.data.erase import erase_group, rows_of_group
 from tasklift.data.read import to_example
+from tasklift.data.versions import Version, Versions
+from tasklift.dataset import Example
 from tasklift.errors import ArtifactError
 from tasklift.jobs.erase_prompts import PromptStore
 from tasklift.measure import erasure as measured
@@ -84,6 +86,7 @@ class Erasing:
         ):
             found.register(RowStore(name, self.rows, remove, show))
         found.register(PromptStore(self.project))
+        found.register(VersionStore(self.project))
         found.register(FileStore(self.project))
         return found
 
@@ -232,16 +235,62 @@ class FileStore:
         ]
 
 
+@dataclass(frozen=True)
+class VersionStore:
+    """Earlier versions of the tasks' rows: those whose `group` is the person."""
+
+    project: Project
+    name: str = "versions"
+
+    async def erase(self, subject: str) -> int:
+        """Take the rows out of every version and of the records of changes; how many versions."""
+        return await asyncio.to_thread(self._erase, subject)
+
+    async def export(self, subject: str) -> Items:
+        """The rows in every version."""
+        return [
+            {"task": task, "version": version.id, "row": row.to_json()}
+            for task, versions in versions_of(self.project)
+            for version in versions.all()
+            for row in versions.rows(version)
+            if row.group == subject
+        ]
+
+    def _erase(self, subject: str) -> int:
+        changed = 0
+        for _, versions in versions_of(self.project):
+
+            def is_theirs(row: Example) -> bool:
+                return row.group == subject
+
+            held = [version for version in versions.all() if _holds(versions, version, is_theirs)]
+            changed += len(held)
+            if held:
+                versions.erase(is_theirs)
+        return changed
+
+
+def _holds(versions: Versions, version: Version, is_theirs: Callable[[Example], bool]) -> bool:
+    return any(is_theirs(row) for row in versions.rows(version)) or bool(versions.recorded(version, is_theirs))
+
+
 def file_rows(project: Project, subject: str) -> Rows:
-    """Ids of the rows in the tasks' files whose `group` is the person."""
+    """Ids of the rows in the tasks' files, and in their earlier versions, whose `group` is the person."""
     found: dict[str, frozenset[str]] = {}
+    for task, versions in versions_of(project):
+        earlier = [row.id for version in versions.all() for row in versions.rows(version) if row.group == subject]
+        found[task] = frozenset(earlier)
     for name, path, fields in _sources(project):
         task = project.tasks[name].task
         rows = rows_of_group(path, fields, subject)
         ids = frozenset(to_example(row, task, fields, f"row-{line}").id for line, row in rows.items())
-        if ids:
-            found[name] = ids
-    return found
+        found[name] = found.get(name, frozenset()) | ids
+    return {name: ids for name, ids in found.items() if ids}
+
+
+def versions_of(project: Project) -> list[tuple[str, Versions]]:
+    """Task -> the versions of its rows that are kept."""
+    return [(task, Versions(project.state / "datasets" / task)) for task in project.tasks]
 
 
 def _sources(project: Project) -> list[tuple[str, Path, Mapping[str, str]]]:

@@ -1,7 +1,7 @@
 """What a channel is: it verifies and reads what a provider sends, and sends what we say. Its limits are data.
 
 A channel keeps nothing: what it reads becomes `Arrived` (a message), `Changed` (something about a message),
-`Seen` (a person has read up to a time) or `Noticed` (something about the account), and others store it.
+`Seen` (a person has read up to a time), `Renamed` or `Noticed` (something about the account), and others store it.
 """
 
 from __future__ import annotations
@@ -155,7 +155,16 @@ class Noticed:
     problem: str = ""
 
 
-Item = Arrived | Changed | Seen | Noticed
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """A person has another id from now on: a new number, for instance."""
+
+    account: str
+    old: str
+    new: str
+
+
+Item = Arrived | Changed | Seen | Noticed | Renamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +181,7 @@ class Abilities:
         per_account_s, per_chat_s: messages a second; `burst` of them at once.
         takes_callback: the provider hands our outbox id back, so that an unknown outcome is settled.
         is_asked: an unknown outcome can be looked up.
+        has_profiles: names do not come with messages and have to be asked for.
         is_mail: messages have subjects and threads, and a Message-ID that is made before they are sent.
     """
 
@@ -188,6 +198,7 @@ class Abilities:
     takes_callback: bool = False
     is_asked: bool = False
     is_mail: bool = False
+    has_profiles: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,8 +127,9 @@ class EmailChannel:
         if text != full:
             details["full"] = full
         mine = [one.address for one in (*mail.to, *mail.cc)]
+        root = mail.references[-1] if mail.references else identity  # an answer may be here before its question
         thread = Thread(
-            identity,
+            root,
             tokens.conversation_of(self._key, self.config.id, mine, mail.references),
             mail.references,
             base_subject(mail.subject),

@@ -47,6 +47,7 @@ class InstagramChannel(MetaChannel):
         per_chat_s=1,
         burst=5,
         takes_callback=True,
+        has_profiles=True,
     )
 
     def __init__(self, config: ChannelConfig, tools: Tools) -> None:
@@ -76,6 +77,10 @@ class InstagramChannel(MetaChannel):
         if outgoing.reply_to:
             body["reply_to"] = {"mid": outgoing.reply_to}
         return sent_of(await self.graph_ok("POST", f"{self._node}/messages", json=body))
+
+    async def name_of(self, person_id: str) -> str:
+        """What a person is called."""
+        return await self.profile(person_id, "name,username")
 
     async def fetch(self, part: Part, raw: bytes) -> AsyncIterator[bytes]:
         """The address in the event; Instagram takes it back when the message is unsent or a story ends."""

@@ -41,6 +41,7 @@ class MessengerChannel(MetaChannel):
         per_chat_s=1,
         burst=5,
         takes_callback=True,
+        has_profiles=True,
     )
 
     def parse(self, headers: Mapping[str, str], body: bytes, received_at: float) -> list[Item]:
@@ -64,6 +65,10 @@ class MessengerChannel(MetaChannel):
             body = {**wish, "message": message}
             answer = await self.graph_ok("POST", f"{self.config.external_id}/messages", json=body)
         return sent_of(answer)
+
+    async def name_of(self, person_id: str) -> str:
+        """What a person is called."""
+        return await self.profile(person_id, "name,first_name")
 
     async def fetch(self, part: Part, raw: bytes) -> AsyncIterator[bytes]:
         """The address in the event, which is good for some days."""

@@ -111,6 +111,18 @@ class MetaChannel:
             return SendError(said, Outcome.RETRY, retry_after_s=answer.retry_after_s, **known)
         return SendError(said, Outcome.STOP, **known)
 
+    async def profile(self, person_id: str, fields: str) -> str:
+        """What a person is called; '' where they, or Meta, do not say.
+
+        Raises:
+            SendError: it may be said later.
+        """
+        answer = await self.graph("GET", person_id, query={"fields": fields})
+        if answer.status >= 500 or answer.status == 429:
+            raise self.failure(answer)
+        found = answer.data
+        return text_of(found.get("name")) or text_of(found.get("username")) or text_of(found.get("first_name"))
+
     async def check_token(self, path: str, fields: str) -> tuple[list[Check], Mapping[str, Any]]:
         """Is the token good for this account?"""
         what = f"access token for {self.config.external_id}"

@@ -21,6 +21,7 @@ from tasklift_inbox.channels.base import (
     Outgoing,
     Part,
     Person,
+    Renamed,
     Sent,
     Upload,
 )
@@ -176,6 +177,11 @@ class _Reader:
         read = 0
         for message in objects(value.get("messages")):
             yield self._message(message, is_echo=False)
+            yield from self._new_number(message)
+            read += 1
+        for change in objects(value.get("user_id_update")):
+            ids = mapping(change.get("user_id"))
+            yield Renamed(self._account, text_of(ids.get("previous")), text_of(ids.get("current")))
             read += 1
         for message in objects(value.get("message_echoes")):
             yield self._message(message, is_echo=True)
@@ -217,6 +223,12 @@ class _Reader:
         return Arrived(
             self._account, person, identity, at, kind, text, parts, text_of(context.get("id")) or None, details, is_echo
         )  # fmt: skip
+
+    def _new_number(self, message: Mapping[str, Any]) -> Iterator[Item]:
+        system = mapping(message.get("system"))
+        new = text_of(system.get("wa_id")) or text_of(system.get("new_wa_id"))
+        if system.get("type") == "user_changed_number" and new:
+            yield Renamed(self._account, text_of(message.get("from")), new)
 
     def _status(self, status: Mapping[str, Any]) -> Item:
         at = seconds(status.get("timestamp"), self._received_at)

@@ -28,6 +28,7 @@ class FakeMeta:
         token: the only one that is good.
         sent: what was posted to .../messages, as (account, body).
         media: id -> (type, content); `expire` takes one away.
+        people: id -> name, for those who say it.
         conversations: account -> what its Conversations API lists.
         script: what goes wrong next, with calls that send.
     """
@@ -35,6 +36,7 @@ class FakeMeta:
     token: str = "fake-meta-token"  # noqa: S105
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     media: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    people: dict[str, str] = field(default_factory=dict)
     uploads: list[tuple[str, bytes]] = field(default_factory=list)
     conversations: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     script: Script = field(default_factory=Script)
@@ -114,6 +116,8 @@ class FakeMeta:
             mime, content = self.media[node]
             url = f"{request.base_url}cdn/{node}"
             return JSONResponse({"id": node, "url": url, "mime_type": mime, "file_size": len(content)})
+        if node in self.people:
+            return JSONResponse({"id": node, "name": self.people[node]})
         if not node.isdigit() and node != "me":
             words = f"Unsupported get request. Object with ID '{node}' does not exist"
             return JSONResponse({"error": {"message": words, "code": 100, "error_subcode": 33}}, 400)

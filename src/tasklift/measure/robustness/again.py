@@ -116,6 +116,6 @@ class _Again:
                 self.store.close()
         before = result.predictions
         same = [(p.output, p.deferred) == (q.output, q.deferred) for p, q in zip(before, answers, strict=True)]
-        first, second = right_of(before, rows.outputs), right_of(answers, rows.outputs)
+        first, second = (right_of(some, rows.outputs, self.evaluation.task) for some in (before, answers))
         exact = how == ASKED_AGAIN and candidate.traits.deterministic
         return noise_floor(how, first, second, np.array(same), exact)
