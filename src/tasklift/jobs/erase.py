@@ -20,6 +20,7 @@ from tasklift.data.erase import erase_group, rows_of_group
 from tasklift.data.read import to_example
 from tasklift.data.versions import Versions
 from tasklift.errors import ArtifactError, TaskliftError
+from tasklift.jobs.erase_prompts import PromptStore
 from tasklift.measure import erasure as measured
 from tasklift.operate.erasure import traffic_stores
 from tasklift.operate.people import Rows, forget_noted, merged, note_rows, noted_rows, person_key, traffic_rows
@@ -89,6 +90,7 @@ class Erasing:
             ("caches", _threaded(self._clear_caches), lambda _: []),  # keyed by hashes: nothing can be read by row
         ):
             found.register(RowStore(name, self.rows, remove, show))
+        found.register(PromptStore(self.project))
         found.register(VersionStore(self.project, self.rows))
         found.register(FileStore(self.project))
         return found
