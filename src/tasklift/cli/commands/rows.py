@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tasklift.cli.commands.common import JsonOption, ProjectOption, TaskArgument, group, run
+from tasklift.cli.commands.common import DatabaseOption, JsonOption, ProjectOption, TaskArgument, group, run
 
 app = typer.Typer()
 data_app = group("Rows: import, audit, clean, split, label; versions, and erasing people.")
@@ -181,3 +181,27 @@ def data_labels(
 ) -> None:
     """How far labelling is: labels, agreement of two people, cost; --apply writes them into the rows."""
     run("label:status", task=task, folder=project, apply=apply, as_json=as_json)
+
+
+@data_app.command("edges")
+def data_edges(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    evaluation: Annotated[str | None, typer.Option(help="Evaluation id; the newest of the task without it.")] = None,
+    candidate: Annotated[str | None, typer.Option(help="Whose answers; the most accurate one's without it.")] = None,
+    embedder: EmbedderOption = "minilm",
+    as_slice: Annotated[str | None, typer.Option(help="Write the groups into the rows as this slice.")] = None,
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Wrong, deferred, unsure and corrected rows in groups, named by their words: new slices or new labels."""
+    run(
+        "edges:edges",
+        task=task,
+        folder=project,
+        which=(evaluation, candidate),
+        embedder=embedder,
+        as_slice=as_slice,
+        database=database,
+        as_json=as_json,
+    )

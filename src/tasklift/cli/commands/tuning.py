@@ -134,3 +134,26 @@ def curve(
         out=out,
         as_json=as_json,
     )
+
+
+@app.command()
+def tune(
+    file: Annotated[Path, typer.Argument(help="A .csv or .jsonl file with a column of texts and one of labels.")],
+    to: Annotated[Path, typer.Option(help="Folder of the project that is made, or gone on with.")],
+    text: Annotated[str, typer.Option(help="Column with the text.")] = "text",
+    label: Annotated[str, typer.Option(help="Column with the label.")] = "label",
+    strategy: Annotated[str, typer.Option(help="What is tuned: frozen, encoder, ...")] = "frozen",
+    embedder: Annotated[
+        str | None, typer.Option(help="What turns texts into vectors; `static` needs no torch.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """From a raw table to a tuned, evaluated, registered model; goes on where it was stopped."""
+    run(
+        "tune:tune_file",
+        columns=(file, text, label),
+        folder=to,
+        strategy=strategy,
+        embedder=embedder,
+        as_json=as_json,
+    )
