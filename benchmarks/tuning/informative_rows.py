@@ -10,13 +10,13 @@ sqrt(var of the rows' mean difference / rows + var of the seeds' differences / s
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from _common import Figure, finish, note
-from _kept import CPU_S, remembered
 from _run import kept, options_of
 from _sets import Benchmark, banking77, massive
 from scipy.stats import t as student
@@ -27,6 +27,8 @@ from tasklift.data.labelling.session import BATCH
 from tasklift.dataset import Dataset
 from tasklift.stats.intervals import Interval
 from tasklift.strategies.frozen import FrozenEncoder
+from tasklift.strategy import Context
+from tuning._kept import CPU_S, remembered
 
 ROW = "informative_rows"
 LABELS = 500
@@ -78,8 +80,8 @@ def right(made: Benchmark, places: Sequence[int]) -> dict[str, Any]:
     """[test rows] is the frozen head right, trained on these rows?"""
     rows = made.train.part((made.train.examples[at] for at in sorted(places)), f"{len(places)} rows")
     candidate = FrozenEncoder().fit(made.task, rows)
-    said = np.array(candidate.labels)[candidate.probabilities([row.input["text"] for row in made.test]).argmax(axis=1)]
-    return {"right": [int(one) for one in said == np.array(made.test.outputs)]}
+    said = asyncio.run(candidate.predict(made.test.inputs, Context()))
+    return {"right": [int(one.output == wanted) for one, wanted in zip(said, made.test.outputs, strict=True)]}
 
 
 def figures_of(name: str, ways: dict[str, np.ndarray[Any, np.dtype[np.float64]]]) -> list[Figure]:

@@ -10,13 +10,14 @@ wrong labels of its own, which count as false alarms here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from _common import Figure, finish, note
-from _kept import CPU_S, remembered
 from _run import hashes, kept, options_of
 from _sets import Benchmark, banking77
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ from tasklift.data.embed import open_embedder
 from tasklift.dataset import Dataset
 from tasklift.stats.intervals import paired_difference, wilson
 from tasklift.strategies.frozen import FrozenEncoder
+from tasklift.strategy import Context
+from tuning._kept import CPU_S, remembered
 
 SHARE, RECALL = 0.05, 0.7
 PRECISION_BAR, LOSS_BAR = 0.8, 0.005
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         for how, bar in (("to any label", PRECISION_BAR), ("to the nearest label", None)):
             flipped, where = flip(made.train, nearest=bar is None)
             note(f"flipped {how}")
-            found = remembered(ROW, f"{how}, seed {SEED}", lambda rows=flipped: looked_at(rows))  # type: ignore[misc]
+            found = remembered(ROW, f"{how}, seed {SEED}", partial(looked_at, flipped))
             spent += found[CPU_S]
             figures += ranked(how, found, where, bar)
             if bar is None:
@@ -53,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
             rights = {}
             for name, rows in (("clean", made.train), ("flipped", flipped), ("cleaned", cleaned)):
                 note(f"training on {name} labels")
-                part = remembered(ROW, f"{name}, seed {SEED}", lambda rows=rows: right(made, rows))  # type: ignore[misc]
+                part = remembered(ROW, f"{name}, seed {SEED}", partial(right, made, rows))
                 spent += part[CPU_S]
                 rights[name] = np.array(part["right"])
             figures += accuracies(rights)
@@ -71,8 +74,8 @@ def looked_at(rows: Dataset) -> dict[str, Any]:
 def right(made: Benchmark, rows: Dataset) -> dict[str, Any]:
     """[test rows] is the frozen head right, trained on these rows?"""
     candidate = FrozenEncoder(strengths=STRENGTHS).fit(made.task, rows)
-    said = np.array(candidate.labels)[candidate.probabilities([row.input["text"] for row in made.test]).argmax(axis=1)]
-    return {"right": [int(one) for one in said == np.array(made.test.outputs)]}
+    said = asyncio.run(candidate.predict(made.test.inputs, Context()))
+    return {"right": [int(one.output == wanted) for one, wanted in zip(said, made.test.outputs, strict=True)]}
 
 
 def flip(train: Dataset, nearest: bool) -> tuple[Dataset, frozenset[str]]:

@@ -85,7 +85,8 @@ def cross(curve: Curve, tuned: str, prompted: str, seed: int = 0) -> Crossings:
     draw = np.random.default_rng(seed)
     found: list[tuple[float, float]] = []
     for index in range(DRAWS + 1):
-        rows = np.arange(right.shape[2]) if index == 0 else draw.integers(0, right.shape[2], right.shape[2])
+        every = np.arange(right.shape[2])
+        rows = draw.choice(every, every.size) if index else every
         one = _line(sizes, right, rows, grid, draw if index else None)
         two = _line(other_sizes, other, rows, grid, draw if index else None)
         spread = np.sqrt(one[1] ** 2 + two[1] ** 2)

@@ -83,7 +83,7 @@ def _ticks(low: float, high: float) -> list[float]:
     return [step for step in steps if low * 0.999 <= step <= high]
 
 
-def _strategy(scale: _Scale, name: str, place: int, sizes: list[int], right: np.ndarray) -> str:  # type: ignore[type-arg]
+def _strategy(scale: _Scale, name: str, place: int, sizes: list[int], right: np.ndarray) -> str:
     colour, dash = COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)]
     grid = np.geomspace(scale.low, scale.high, 90)
     means = mean_line(sizes, right, grid)
