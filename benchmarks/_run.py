@@ -19,9 +19,9 @@ from tasklift.cli.show import Table, comparison_lines
 from tasklift.dataset import Dataset
 from tasklift.measure.evaluation import Evaluation, Options, evaluate
 from tasklift.stats.intervals import Interval
+from tasklift.strategies.checkpoint import Report
 from tasklift.strategies.encoder import Encoder, EncoderCandidate
 from tasklift.strategies.targets import ScoredCandidate
-from tasklift.strategies.tuning import Report
 from tasklift.strategy import Strategy
 from tasklift.task import Task
 

@@ -15,14 +15,14 @@ from tasklift.data.pretrained import BUNDLED, Pretrained
 from tasklift.dataset import Dataset
 from tasklift.errors import ArtifactError
 from tasklift.strategies.artifact import Arrays, Card, read_arrays, write_artifact
-from tasklift.strategies.checkpoint import Checkpoint
+from tasklift.strategies.checkpoint import Checkpoint, Report
 from tasklift.strategies.classifier import FEW_ROWS, FOLDS, ClassifierCandidate, Probabilities
 from tasklift.strategies.heads import Scores
 from tasklift.strategies.net import Net
 from tasklift.strategies.recipe import Recipe, require, require_rows
 from tasklift.strategies.targets import SCORED_KINDS, Reading, ScoredCandidate, Target
 from tasklift.strategies.training import Progress, Schedule
-from tasklift.strategies.tuning import HeldOut, Report, Tuned, Tuning
+from tasklift.strategies.tuning import HeldOut, Tuned, Tuning
 from tasklift.strategy import Family, Resources
 from tasklift.task import Task
 from tasklift.worker import timed

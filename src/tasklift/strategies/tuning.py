@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,14 +12,13 @@ from numpy.typing import NDArray
 from tasklift.data.embed import Vectors, open_embedder
 from tasklift.data.pretrained import open_pretrained
 from tasklift.dataset import Dataset
+from tasklift.strategies.checkpoint import Report
 from tasklift.strategies.classifier import cross_folds, texts_of, validation_cut
 from tasklift.strategies.heads import Learner, Scores, Truth, choose_crossed, choose_held_out, fit_head
 from tasklift.strategies.net import Net
 from tasklift.strategies.targets import Target
 from tasklift.strategies.training import Progress, Schedule, Training
 from tasklift.task import Task
-
-Report = Callable[[str], None]
 
 #: Values of C for the head that training starts from.
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
