@@ -19,7 +19,9 @@ from tasklift.cli.show import Table, comparison_lines
 from tasklift.dataset import Dataset
 from tasklift.measure.evaluation import Evaluation, Options, evaluate
 from tasklift.stats.intervals import Interval
-from tasklift.strategies.encoder import Encoder, EncoderCandidate, Report
+from tasklift.strategies.checkpoint import Report
+from tasklift.strategies.encoder import Encoder, EncoderCandidate
+from tasklift.strategies.targets import ScoredCandidate
 from tasklift.strategy import Strategy
 from tasklift.task import Task
 
@@ -30,7 +32,7 @@ RESAMPLES = 2000
 class LoudEncoder(Encoder):
     """The encoder, telling each epoch: a fit of minutes should not be silent. Its fingerprint is the plain one's."""
 
-    def fit(self, task: Task, train: Dataset, report: Report = note) -> EncoderCandidate:
+    def fit(self, task: Task, train: Dataset, report: Report = note) -> EncoderCandidate | ScoredCandidate:
         """As always."""
         return super().fit(task, train, report)
 

@@ -28,8 +28,10 @@ TEXT = "I was charged twice for the same order and would like my money back, ple
 
 
 def busy() -> str:
-    """How busy the machine is, for the notes of figures in seconds."""
-    return f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    """How busy the machine is, for the notes of figures in seconds, and whether this run goes before other work."""
+    group = Path("/proc/self/autogroup")
+    first = group.exists() and int(group.read_text(encoding="utf-8").split()[-1]) < 0
+    return f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores{', with priority' if first else ''}"
 
 
 def write_project(folder: Path, model: str = "local", serving: str = "audit_share = 0") -> Project:

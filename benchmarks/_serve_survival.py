@@ -235,7 +235,9 @@ def postgres(_: argparse.Namespace) -> list[Figure]:
     lost = len(set(asked.acknowledged) - feedback)
     said = f"{len(asked.acknowledged)} acknowledged, {len(asked.refused)} refused with 503"
     return [
-        Figure("answers that failed while Postgres restarted", failed, note=f"of {len(asked.answers)}", unit=""),
+        Figure(
+            "answers that failed while Postgres restarted", failed, note=f"of {len(asked.answers)}", unit=" requests"
+        ),
         Figure("acknowledged feedback lost in the restart", lost, at_most=0, note=said, unit=" rows"),
         Figure("feedback refused in another way than 503", wrong, at_most=0, unit=" requests"),
         Figure("traces lost in the restart", len(set(asked.traces) - stored), at_most=0, unit=" traces"),
@@ -264,7 +266,9 @@ def slow(options: argparse.Namespace) -> list[Figure]:
         f"{len(asked.answers)} answered beside {options.slow} slow clients, {took * 1000:.0f} ms each, {memory:.0f} MB"
     )
     return [
-        Figure(f"requests that failed beside {options.slow} slow clients", failed, at_most=0, note=said, unit=""),
+        Figure(
+            f"requests that failed beside {options.slow} slow clients", failed, at_most=0, note=said, unit=" requests"
+        ),
         Figure("slow clients not let go after 10 s", left, at_most=0, unit=" clients"),
     ]
 

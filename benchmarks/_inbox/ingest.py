@@ -77,6 +77,8 @@ async def _measure(name: str, bar: int, settings: Settings, seconds: float) -> l
         await _drained(database, 120)
         acknowledged, lag = await _with_lag(database, loader.closed(seconds))
         left_s = await _drained(database, 300)
+        _, at_bar = await _with_lag(database, loader.open(bar / BATCH, seconds))
+        await _drained(database, 120)
         half = bar / 2
         latencies, late = await _with_lag(database, loader.open(half / BATCH, seconds))
         await _drained(database, 120)
@@ -94,6 +96,7 @@ async def _measure(name: str, bar: int, settings: Settings, seconds: float) -> l
         ),
         Figure(f"p99 at {half:g} messages/s, {name}", p99, at_most=100, unit=" ms", note="open loop"),
         Figure(f"oldest unread event at {half:g} messages/s, {name}", late, at_most=5, unit=" s"),
+        Figure(f"oldest unread event at {bar} messages/s, {name}", at_bar, at_most=5, unit=" s"),
         Figure(f"read after the full rate ended, {name}", left_s, unit=" s", note=f"the oldest had waited {lag:.1f} s"),
         Figure(f"acknowledged and not stored, {name}", loader.taken * BATCH - stored, at_most=0, unit=" messages"),
     ]

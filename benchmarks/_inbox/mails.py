@@ -66,7 +66,7 @@ async def payloads(asked: argparse.Namespace) -> list[Figure]:
             "payloads and mails that raise, or are not shown",
             len(failed),
             at_most=0,
-            unit="",
+            unit=" files",
             note=f"{hooks} payloads, {seen} mails",
         ),
     ]

@@ -30,7 +30,8 @@ def logits_of(texts: list[str]) -> torch.Tensor:
     batch = tokenizer(texts, truncation=True, max_length=256, padding=True, return_tensors="pt")
     hidden = encoder(**batch).last_hidden_state
     mask = batch["attention_mask"].unsqueeze(-1).float()
-    return head(20 * torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1))
+    made: torch.Tensor = head(20 * torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1))
+    return made
 
 
 truth = torch.tensor(job["labels"])
@@ -40,10 +41,10 @@ steps = EPOCHS * -(-len(truth) // BATCH)
 schedule = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
 for _ in range(EPOCHS):
     encoder.train()
-    for batch in torch.randperm(len(truth)).split(BATCH):
+    for batch in torch.randperm(len(truth)).split(BATCH):  # type: ignore[no-untyped-call]
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(logits_of([job["texts"][i] for i in batch]), truth[batch])
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_([*encoder.parameters(), *head.parameters()], 1.0)
         optimizer.step()
         schedule.step()

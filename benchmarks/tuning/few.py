@@ -14,11 +14,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from _common import Figure, finish
-from _peers import run_peer, setfit_python
 from _run import LoudEncoder, accuracy, cpu_s, hashes, kept, options_of, run
 from _sets import Benchmark, banking77, few
 
 from tasklift.strategies.frozen import FrozenEncoder
+from tasklift.strategy import Strategy
+from tuning._peers import run_peer, setfit_python
 
 PUBLISHED = "5 / 10 rows a label: CPFT 80.9 / 87.2, ICDA 84.0 / 89.8; 20 rows a label: SetFit with MPNet 91.2"
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         taken: dict[str, list[float]] = {name: [] for name in reached}
         for seed in asked.seeds:
             some = Benchmark(made.task, few(made.train, per_label, seed), made.test)
-            strategies = {"frozen": FrozenEncoder(seed=seed), "encoder": LoudEncoder(seed=seed)}
+            strategies: dict[str, Strategy] = {"frozen": FrozenEncoder(seed=seed), "encoder": LoudEncoder(seed=seed)}
             with kept("banking77"):
                 found = run(f"Banking77, {per_label} a label, seed {seed}", some, strategies, reference="frozen")
             for name in strategies:

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from _common import Figure, finish
-from _peers import own_python, run_peer
 from _run import LoudEncoder, accuracy, cpu_s, hashes, kept, options_of, run
 from _sets import banking77
+
+from tuning._peers import own_python, run_peer
 
 SEEDS = (0, 1, 2)
 #: The encoder may be so much below the plain loop's mean, and take this share of its CPU time.

@@ -195,6 +195,12 @@ async def get_html(runtime: Running, _: Reader, message_id: int, images: bool = 
     return {"html": safe.html, "blocked_images": safe.blocked_images}
 
 
+@router.post("/messages/{message_id}/split", status_code=201)
+async def split_conversation(runtime: Running, key: Replier, message_id: int) -> dict[str, Any]:
+    """A mail and all after it become a conversation of their own."""
+    return {"conversation_id": await organise.split(runtime.database, message_id, key.name)}
+
+
 @router.get("/outbox")
 async def get_outbox(runtime: Running, _: Reader, state: Annotated[list[str] | None, Query()] = None) -> dict[str, Any]:
     """Failed and unknown messages, or those in the states that are asked for."""

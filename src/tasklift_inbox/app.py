@@ -52,6 +52,7 @@ class Inbox:
         self.asgi: ASGIApp = Shell(app, self.drain, ShellOptions(limits=limits, observe=HttpMetrics(self.metrics)))
         self.runtime: Runtime
         self.receiver: Receiver
+        self._working: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -61,7 +62,7 @@ class Inbox:
         app.state.access = Access(KeyRing(self.runtime.database, self.runtime.watch))
         stop = asyncio.Event()
         worker = Worker(self.runtime, self.receiver.arrived)
-        working = asyncio.create_task(worker.run(stop)) if self._works else None
+        working = self._working = asyncio.create_task(worker.run(stop)) if self._works else None
         try:
             yield
         finally:
@@ -105,6 +106,8 @@ class Inbox:
         return await attachment_response(self.runtime, number)
 
     async def _alive(self, _: Request) -> Response:
+        if self._working is not None and self._working.done():  # a mistake of ours: somebody has to start it again
+            return JSONResponse({"status": "the background work has stopped; the log says why"}, 503)
         return JSONResponse({"status": "ok"})
 
     async def _ready(self, _: Request) -> Response:

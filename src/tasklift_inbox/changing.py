@@ -80,7 +80,7 @@ async def apply_changes(connection: AsyncConnection, targets: Iterable[tuple[str
         one = sums.setdefault(
             row.id,
             {"id": row.id, "text": row.text, "status": row.status, "error": row.error, "deleted_at": row.deleted_at}
-            | {"reactions": {}, "revision": 0},
+            | {"reactions": {}, "revision": 0, "details": json.loads(row.details)},
         )
         _add(one, row)
     await _write(connection, list(sums.values()))
@@ -89,6 +89,7 @@ async def apply_changes(connection: AsyncConnection, targets: Iterable[tuple[str
 
 def _add(one: dict[str, Any], row: sa.Row[Any]) -> None:
     if row.change == "edit":
+        one["details"].setdefault("original", row.text)
         one["text"] = row.value  # in order of time: the last one stays
         one["revision"] += 1
     elif row.change == "delete":
@@ -106,8 +107,8 @@ def _add(one: dict[str, Any], row: sa.Row[Any]) -> None:
 async def _write(connection: AsyncConnection, sums: Sequence[dict[str, Any]]) -> None:
     if not sums:
         return
-    names = ("id", "text", "status", "error", "deleted_at", "reactions", "revision")
-    rows = [{**one, "reactions": compact(one["reactions"])} for one in sums]
+    names = ("id", "text", "status", "error", "deleted_at", "reactions", "revision", "details")
+    rows = [{**one, "reactions": compact(one["reactions"]), "details": compact(one["details"])} for one in sums]
     asked = given(connection, [messages.c[name] for name in names], rows)
     changed = sa.update(messages).where(messages.c.id == asked.c.id)
     await connection.execute(changed.values({name: asked.c[name] for name in names if name != "id"}))

@@ -24,8 +24,9 @@ from tasklift_platform.errors import DatabaseError, LeaseLostError
 from tasklift_platform.leases import Lease, release_lease, renew_lease, take_lease
 
 _LOG = logging.getLogger("tasklift.inbox.normalise")
-_BATCH = 20  # raw events, each of which may be a batch itself: others want to write, too
-_BATCH_BYTES = 2 * 2**20
+#: Of one transaction; a webhook may hold one message or hundreds. Short, for others want to write, too.
+_BATCH = 200
+_BATCH_BYTES = 100_000
 _LEASE_S = 6.0
 _RENEW_S = 2.0
 _PAUSE_S = 0.5

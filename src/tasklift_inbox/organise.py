@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tasklift.errors import ConfigError
 from tasklift_inbox.errors import UnknownItemError
-from tasklift_inbox.tables import conversations, labels, notes
+from tasklift_inbox.mail.reading import base_subject
+from tasklift_inbox.tables import conversations, labels, messages, notes
 from tasklift_inbox.texts import clean
 from tasklift_platform import audit
 from tasklift_platform.bulk import insert_rows
@@ -57,6 +59,44 @@ async def change(database: Database, conversation_id: int, wish: Change, by: str
             await audit.append(connection, by, "conversation.change", str(conversation_id), done)
     except sa.exc.IntegrityError:
         raise ConfigError(f"conversation {conversation_id} stays closed: a newer one of this person is open") from None
+
+
+async def split(database: Database, message_id: int, by: str) -> int:
+    """A message, and all that came after it, become a conversation of their own.
+
+    Returns:
+        the new conversation.
+
+    Raises:
+        UnknownItemError: there is no such message.
+        ConfigError: it is the first one, or not a mail: another channel has one conversation with a person.
+    """
+    async with database.write() as connection:
+        query = sa.select(messages).where(messages.c.id == message_id)
+        first = (await connection.execute(query)).one_or_none()
+        if first is None:
+            raise UnknownItemError(f"no message has the id {message_id}")
+        kept = (
+            await connection.execute(sa.select(conversations).where(conversations.c.id == first.conversation_id))
+        ).one()
+        later = sa.tuple_(messages.c.sent_at, messages.c.order_key, messages.c.id) >= (
+            first.sent_at,
+            first.order_key,
+            first.id,
+        )
+        mine = messages.c.conversation_id == kept.id
+        before = sa.select(sa.func.count()).where(mine, sa.not_(later))
+        if not kept.thread or not (await connection.execute(before)).scalar_one():
+            raise ConfigError(f"message {message_id} is no mail within a conversation: there is nothing to split")
+        values = {name: getattr(kept, name) for name in ("channel_id", "identity_id", "handler", "last_message_at")}
+        values |= {"thread": first.external_id, "subject": base_subject(json.loads(first.details).get("subject") or "")}
+        made = sa.insert(conversations).values(**values, created_at=now_s()).returning(conversations.c.id)
+        new_id = int((await connection.execute(made)).scalar_one())
+        await connection.execute(sa.update(messages).where(mine, later).values(conversation_id=new_id))
+        settled = sa.update(conversations).where(conversations.c.id == kept.id)
+        await connection.execute(settled.values(suggestion=None, version=conversations.c.version + 1))
+        await audit.append(connection, by, "conversation.split", str(kept.id), {"into": new_id, "message": message_id})
+    return new_id
 
 
 async def add_note(database: Database, conversation_id: int, text: str, by: str) -> int:

@@ -170,11 +170,11 @@ async def _message(connection: AsyncConnection, row: sa.Row[Any], reply: Reply, 
 
 
 async def _bump(connection: AsyncConnection, conversation_id: int, reply: Reply) -> int:
-    """One version more; a person who writes has taken over."""
+    """A person who writes has taken over, and counts a version; automation does not stop its own next message."""
     table = conversations.c
-    values: dict[str, Any] = {"version": table.version + 1, "last_message_at": now_s()}
+    values: dict[str, Any] = {"last_message_at": now_s()}
     if not reply.is_automatic:
-        values["handler"] = "human"
+        values |= {"handler": "human", "version": table.version + 1}
     moved = sa.update(conversations).where(table.id == conversation_id).values(values).returning(table.version)
     return int((await connection.execute(moved)).scalar_one())
 

@@ -120,7 +120,8 @@ class Pollers:
     async def _new_mails(self, channel: EmailChannel, box: Mailbox) -> None:
         name = channel.config.id
         cursor = await self._cursor(name)
-        position = Position(int(cursor.get("validity", 0)), int(cursor.get("uid", 0)))
+        since = float(cursor.get("since", time.time() - 86400 * channel.history_days))
+        position = Position(int(cursor.get("validity", 0)), int(cursor.get("uid", 0)), since)
         found = box.new_since(position, channel.abilities.download_bytes)
         while True:
             some = await asyncio.to_thread(lambda: list(itertools.islice(found, _MAILS_AT_ONCE)))
@@ -128,7 +129,7 @@ class Pollers:
                 return
             await self._store(name, [(channel.dedupe_key(raw), raw) for _, raw in some])
             last = some[-1][0]
-            await self._set_cursor(name, {"validity": last.validity, "uid": last.uid})
+            await self._set_cursor(name, {"validity": last.validity, "uid": last.uid, "since": since})
 
     async def _store(self, name: str, bodies: list[tuple[str, bytes]]) -> None:
         rows = [{"channel_id": name, "dedupe_key": key, "headers": "{}", "body": body} for key, body in bodies]
@@ -141,7 +142,7 @@ class Pollers:
             found = await connection.execute(sa.select(channels.c.cursor).where(channels.c.id == name))
             return dict(json.loads(found.scalar_one()))
 
-    async def _set_cursor(self, name: str, cursor: dict[str, int]) -> None:
+    async def _set_cursor(self, name: str, cursor: dict[str, float]) -> None:
         async with self._runtime.database.write() as connection:
             await connection.execute(sa.update(channels).where(channels.c.id == name).values(cursor=compact(cursor)))
 

@@ -170,7 +170,11 @@ async def _erase(connection: AsyncConnection, contact_ids: Sequence[int]) -> int
     await _blank_events(connection, ids, names)
     keys = sa.select(messages.c.channel_id, messages.c.external_id).where(messages.c.id.in_(ids))
     total = 0
+    for name in names:  # what they did with messages of others
+        touched = sa.update(messages).where(messages.c.reactions.contains(name, autoescape=True))
+        await connection.execute(touched.values(reactions="{}"))
     for table, condition in (
+        (changes, changes.c.actor.in_(names)),
         (changes, sa.tuple_(changes.c.channel_id, changes.c.target).in_(keys)),
         (attachments, attachments.c.message_id.in_(ids)),
         (outbox, outbox.c.message_id.in_(ids)),

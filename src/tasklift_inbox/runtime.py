@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from tasklift.errors import TaskliftError
 from tasklift_inbox.channels.base import Channel, ChannelConfig, Tools
 from tasklift_inbox.channels.http import ApiClient
 from tasklift_inbox.channels.registry import make_channel
@@ -21,6 +23,7 @@ from tasklift_platform.jobs import Backoff, JobQueue
 from tasklift_platform.vault import Secret, SecretStore, Vault
 from tasklift_platform.watch import Watch
 
+_LOG = logging.getLogger("tasklift.inbox.runtime")
 #: Counted up when a channel is added, changed or disabled: every process notices within a second.
 REVISION = "inbox_channels"
 
@@ -59,6 +62,7 @@ class Runtime:
 
     Attributes:
         channels: the active ones, by name.
+        broken: active ones that cannot be opened, and why: a credential is missing, or sealed with another key.
         send_queue, media_queue: jobs; one conversation's sends run one after the other.
     """
 
@@ -68,6 +72,7 @@ class Runtime:
         self.http = ApiClient()
         self.tools = Tools(self.http, hashlib.sha256(b"mail token\0" + settings.secret_key.encode()).digest())
         self.channels: dict[str, Channel] = {}
+        self.broken: dict[str, str] = {}
         self.send_queue = JobQueue(database, "inbox.send", backoff=Backoff(2.0, 900.0))
         self.media_queue = JobQueue(database, "inbox.media", backoff=Backoff(2.0, 3600.0))
         self.watch = Watch(database)
@@ -109,8 +114,15 @@ class Runtime:
         revision = self.watch.revision(REVISION)
         async with self.database.read() as connection:
             rows = (await connection.execute(sa.select(channels).where(channels.c.is_active))).all()
-        made = {row.id: make_channel(await self._config(row), self.tools) for row in rows}
-        self.channels, self._revision = made, revision
+        made: dict[str, Channel] = {}
+        broken: dict[str, str] = {}
+        for row in rows:
+            try:
+                made[row.id] = make_channel(await self._config(row), self.tools)
+            except TaskliftError as error:  # the others have to go on
+                _LOG.error("channel cannot be opened", extra={"channel": row.id, "problem": str(error)})
+                broken[row.id] = str(error)
+        self.channels, self.broken, self._revision = made, broken, revision
         self._routes = {name: _route(channel, made) for name, channel in made.items()}
 
     def channel(self, name: str) -> Channel:

@@ -147,6 +147,7 @@ class Sender:
             raise PutOffError("the channel's rate limit is reached", wait_s)
 
     async def _failed(self, job: Job, entry: sa.Row[Any], channel: Channel, error: SendError) -> None:
+        words = f"{error.outcome} {error.provider_code}".strip()  # the provider's own may name the person
         if error.outcome is Outcome.UNKNOWN:
             await self._end(entry, "unknown", str(error), error.provider_code or "unknown")
             if channel.abilities.is_asked:
@@ -158,14 +159,14 @@ class Sender:
         if error.outcome is Outcome.CHANNEL:
             await self._end(entry, "queued", str(error), error.provider_code)
             await note_health(self._runtime, entry.channel_id, str(error), error.remedy)
-            raise PutOffError(f"the channel has to be mended: {error}", _CHANNEL_PAUSE_S)
+            raise PutOffError(f"the channel has to be mended: {words}", _CHANNEL_PAUSE_S)
         if error.retry_after_s is not None:
             await self._hold(entry, channel, error)
         elif job.attempt >= job.max_attempts:
             await self._end(entry, "failed", f"given up after {job.attempt} attempts: {error}", error.provider_code)
-            raise GiveUpError(f"outbox entry {entry.id}: {error.outcome} {error.provider_code}")
+            raise GiveUpError(f"outbox entry {entry.id}: {words}")
         await self._end(entry, "queued", str(error), error.provider_code)
-        raise error
+        raise SendError(f"outbox entry {entry.id}: {words}", error.outcome)
 
     async def _hold(self, entry: sa.Row[Any], channel: Channel, error: SendError) -> None:
         """The provider said how long to wait; that is no failed attempt.
@@ -179,7 +180,7 @@ class Sender:
         await self._end(entry, "queued", str(error), error.provider_code)
         async with self._database.write() as connection:
             await hold(connection, _limit(entry, error.scope), pause_s, rate, can.burst)
-        raise PutOffError(str(error), pause_s)
+        raise PutOffError(f"the provider asks for {pause_s:g} s", pause_s)
 
     async def _end(self, entry: sa.Row[Any], state: str, error: str, code: str = "", *, blocks: bool = False) -> None:
         """Note a state, unless an echo or status has settled it meanwhile."""

@@ -113,7 +113,8 @@ contact_merges = sa.Table(
     _time("undone_at", nullable=True),
 )
 
-#: status: open | closed. handler: bot | human. `version` grows with every message and every change of hands.
+#: status: open | closed. handler: bot | human. `version` grows with every message but
+#: those of automation, and with every change of hands.
 conversations = sa.Table(
     "conversations",
     METADATA,

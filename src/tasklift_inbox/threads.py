@@ -60,7 +60,24 @@ async def place(connection: AsyncConnection, new: Sequence[Placed]) -> list[int]
     members = [(found[n], other) for n in mails for other in new[n].others]
     rows = [{"conversation_id": number, "identity_id": other} for number, other in sorted(set(members))]
     await insert_rows(connection, participants, rows, unless_there=True)
+    await _offer_splits(connection, [(found[n], new[n].item) for n in mails])
     return [found[n] for n in range(len(new))]
+
+
+async def _offer_splits(connection: AsyncConnection, placed: Sequence[tuple[int, Arrived]]) -> None:
+    """Another subject may be another matter: a person decides."""
+    table = conversations.c
+    query = sa.select(table.id, table.subject).where(table.id.in_({number for number, _ in placed}))
+    subjects = {row.id: row.subject for row in await connection.execute(query)} if placed else {}
+    offered: set[int] = set()
+    for number, item in placed:
+        known, subject = subjects[number], _subject(item)
+        if number in offered or not known or not subject or known.lower() == subject.lower():
+            continue
+        offered.add(number)
+        offer = {"split_at": item.id, "reason": f"the subject has changed to {clean(subject)[:200]}"}
+        noted = sa.update(conversations).where(table.id == number, table.suggestion.is_(None))
+        await connection.execute(noted.values(suggestion=json.dumps(offer)))
 
 
 async def _open_or_make(

@@ -72,6 +72,7 @@ async def test_edits_and_deletions_may_come_before_their_message(runtime: Runtim
     await feed(runtime, "telegram", [{"update_id": 1, "message": {**chat, "text": "original"}}])
     [message] = (await conversation_of(runtime))["messages"]
     assert (message["text"], message["revision"], message["deleted_at"] is not None) == ("edit 3", 2, True)
+    assert message["details"]["original"] == "original"
     kinds = [(one["kind"], one["value"]) for one in await views.revisions(runtime.database, message["id"])]
     assert sorted(kinds) == [("delete", ""), ("edit", "edit 2"), ("edit", "edit 3")]
 

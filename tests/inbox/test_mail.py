@@ -14,6 +14,7 @@ import pytest
 from inbox.mail_support import US, add_mailbox, mail
 from inbox.support import conversation_of, feed, outbox_states, reply, texts, work
 
+from tasklift.errors import ConfigError
 from tasklift_inbox import changing, organise, policy, views
 from tasklift_inbox.channels.base import Arrived, Changed, ChannelConfig, Item, Noticed, Outgoing, Tools, Upload
 from tasklift_inbox.channels.email import EmailChannel
@@ -236,7 +237,7 @@ async def test_threads_by_reference_by_token_and_never_for_strangers(runtime: Ru
     }
     assert by_id == {1: ["first", "second", "from bob"], 2: ["a stranger guesses"], 3: ["new, same subject"]}
     suggestions = {one["id"]: one["suggestion"] for one in found}
-    assert suggestions[1] is None
+    assert suggestions[1]["split_at"] == "m2@example.test"
     assert (suggestions[2]["conversation"], "not part of it" in suggestions[2]["reason"]) == (1, True)
     assert (suggestions[3]["conversation"], suggestions[3]["reason"]) == (1, "same sender and subject")
     plus = tokens.plus_address(runtime.tools.signing_key, "mail", 1, US)
@@ -251,6 +252,27 @@ async def test_threads_by_reference_by_token_and_never_for_strangers(runtime: Ru
     )
     assert [m["text"] for m in await views.list_messages(runtime.database, 1)][-1] == "by token"
     assert [m["text"] for m in await views.list_messages(runtime.database, 2)] == ["a stranger guesses"]
+
+
+async def test_a_changed_subject_offers_a_split(runtime: Runtime) -> None:
+    await add_mailbox(runtime)
+    again = {"In-Reply-To": "<m1@example.test>"}
+    await feed(runtime, "mail", [mail("first", number=1), mail("second", number=2, headers=again),
+                                 mail("another matter", number=3, headers={**again, "Subject": "Re: Invoice"})])  # fmt: skip
+    one = await conversation_of(runtime)
+    assert one["suggestion"]["split_at"] == "m3@example.test"
+    numbers = {message["text"]: message["id"] for message in one["messages"]}
+    new = await organise.split(runtime.database, numbers["another matter"], "kim")
+    told = [[m["text"] for m in await views.list_messages(runtime.database, n)] for n in (one["id"], new)]
+    assert told == [["first", "second"], ["another matter"]]
+    with pytest.raises(ConfigError, match="nothing to split"):
+        await organise.split(runtime.database, numbers["first"], "kim")
+    await feed(
+        runtime,
+        "mail",
+        [mail("more of it", number=4, headers={"In-Reply-To": "<m3@example.test>", "Subject": "Re: Invoice"})],
+    )
+    assert [m["text"] for m in await views.list_messages(runtime.database, new)] == ["another matter", "more of it"]
 
 
 async def test_a_closed_thread_opens_again_when_it_is_answered(runtime: Runtime) -> None:

@@ -139,6 +139,8 @@ async def test_a_new_uidvalidity_doubles_nothing_and_loses_nothing(servers: Mail
         assert list(box.new_since(found[-1][0], 10**8)) == []
         assert [position.uid for position, _ in box.new_since(found[0][0], 10**8)] == [2, 3]
         assert len(list(box.new_since(Position(found[0][0].validity + 1, 3), 10**8))) == 3
+        assert len(list(box.new_since(Position(since=time.time()), 10**8))) == 3
+        assert list(box.new_since(Position(since=time.time() + 5 * 86400), 10**8)) == []
         [(_, short), *_] = list(box.new_since(Position(), 100))
         assert b"was not fetched" in short
         assert not box.has("nobody@knows", ["INBOX"])

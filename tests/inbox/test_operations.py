@@ -21,7 +21,7 @@ from inbox.support import NOW, add, conversation_of, feed, reply, says, send_all
 from typer.testing import CliRunner
 
 from tasklift.errors import TaskliftError
-from tasklift_inbox import cli, deletion, privacy, views
+from tasklift_inbox import cli, deletion, doctor, privacy, views
 from tasklift_inbox.app import Inbox
 from tasklift_inbox.channels.base import Upload
 from tasklift_inbox.channels.http import ApiClient, Call
@@ -33,6 +33,8 @@ from tasklift_inbox.testing import FakeMeta, running
 from tasklift_inbox.testing.meta import messaging_event, whatsapp_event
 from tasklift_inbox.testing.scripted import Trouble
 from tasklift_platform.keys import NewKey, create_key
+from tasklift_platform.tables import secrets
+from tasklift_platform.vault import Secret, Vault, new_secret_key
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 50
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
@@ -255,6 +257,19 @@ async def test_the_rest_api(settings: Settings) -> None:
         assert (await call("GET", "/v1/outbox"))[1] == {"outbox": []}
         assert (await call("GET", "/v1/channels"))[1]["channels"][0]["health"] == "unchecked"
         assert (await call("GET", "/metrics", None))[0] == 200
+
+
+async def test_a_channel_that_cannot_be_opened_does_not_keep_the_others(runtime: Runtime) -> None:
+    await add(runtime, "simulated")
+    await add(runtime, "telegram", mode="webhook")
+    other = Settings(runtime.settings.state, runtime.settings.database, new_secret_key())
+    async with runtime.database.write() as connection:
+        sealed = Vault(other.secret_key).seal("channel/telegram", Secret("{}"))
+        moved = sa.update(secrets).where(secrets.c.name == "channel/telegram")
+        await connection.execute(moved.values(sealed=sealed, key_id=Vault(other.secret_key).key_id))
+    await runtime.load()
+    assert (list(runtime.channels), list(runtime.broken)) == (["simulated"], ["telegram"])
+    assert any("cannot be opened" in finding.what for finding in await doctor.examine(runtime))
 
 
 async def test_what_was_sent_is_read_again_from_the_file(runtime: Runtime) -> None:

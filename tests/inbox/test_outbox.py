@@ -273,6 +273,16 @@ async def test_automation_stops_where_a_person_or_something_new_has_come(runtime
     await reply(runtime, "automatic", by="bot", is_automatic=True)
 
 
+async def test_automation_may_send_several_messages_as_one_answer(runtime: Runtime) -> None:
+    await add(runtime, "simulated")
+    await feed(runtime, "simulated", [says(("a", "1", "hi", 0))])
+    version = (await conversation_of(runtime))["version"]
+    for text in ("first", "second"):
+        await reply(runtime, text, by="bot", is_automatic=True, expected_version=version)
+    await send_all(runtime)
+    assert set((await outbox_states(runtime)).values()) == {"sent"}
+
+
 async def test_a_message_can_be_taken_back_while_it_waits(runtime: Runtime) -> None:
     await add(runtime, "simulated")
     await feed(runtime, "simulated", [says(("a", "1", "hi", 0))])

@@ -15,30 +15,12 @@ from tasklift.strategies.artifact import read_arrays, read_card
 from tasklift.strategies.fitting import load_candidate
 from tasklift.strategy import Context
 from tasklift.task import Task
-from tasklift.weights import MissingWeightsError, locate_minilm
 
 torch = pytest.importorskip("torch", reason="needs the extra [local]")
-transformers = pytest.importorskip("transformers", reason="needs the extra [local]")
 encoder_module = pytest.importorskip("tasklift.strategies.encoder")
 net_module = pytest.importorskip("tasklift.strategies.net")
 pretrained = pytest.importorskip("tasklift.data.pretrained")
 training_module = pytest.importorskip("tasklift.strategies.training")
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained encoder of two narrow layers, saved as Hugging Face saves one: training it takes no time."""
-    try:
-        words = locate_minilm()
-    except MissingWeightsError:
-        pytest.skip("needs weights")
-    folder = tmp_path_factory.mktemp("tiny")
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    config = transformers.AutoConfig.from_pretrained(words, **sizes)
-    transformers.AutoModel.from_config(config).save_pretrained(folder)
-    transformers.AutoTokenizer.from_pretrained(words).save_pretrained(folder)
-    return folder
 
 
 def schedule(**changes: Any) -> Any:
@@ -54,22 +36,22 @@ def schedule(**changes: Any) -> Any:
     return training_module.Schedule(**(plain | changes))
 
 
-def net_of(tiny: Path, labels: int = 3) -> Any:
+def net_of(tiny_encoder: Path, labels: int = 3) -> Any:
     torch.manual_seed(0)
-    return net_module.Net(pretrained.open_pretrained(str(tiny)), labels)
+    return net_module.Net(pretrained.open_pretrained(str(tiny_encoder)), labels)
 
 
 TEXTS = ["a word " * n for n in (3, 5, 60, 50, 7, 20)]
 TRUTH = np.array([0, 1, 2, 0, 1, 0])
 
 
-def test_gradients_of_parts_add_up_to_those_of_the_batch(tiny: Path) -> None:
-    net = net_of(tiny)
+def test_gradients_of_parts_add_up_to_those_of_the_batch(tiny_encoder: Path) -> None:
+    net = net_of(tiny_encoder)
     rows = net.tokenise(TEXTS)
 
     def gradients(part_tokens: int) -> torch.Tensor:
         net.zero_grad()
-        net.gradients(rows, TRUTH, False, part_tokens)
+        net.gradients(rows, TRUTH, net_module.Objective("softmax"), False, part_tokens)
         return torch.cat([weight.grad.flatten() for weight in net.parameters() if weight.grad is not None])
 
     whole, parts = gradients(10**6), gradients(150)
@@ -78,10 +60,10 @@ def test_gradients_of_parts_add_up_to_those_of_the_batch(tiny: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_ends_training_with_the_epoch_before(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    net, heard = net_of(tiny), list[str]()
-    training = training_module.Training(net, net.tokenise(TEXTS), TRUTH, schedule(), heard.append)
+    net, heard = net_of(tiny_encoder), list[str]()
+    training = training_module.Training(net, (net.tokenise(TEXTS), TRUTH), schedule(), "softmax", heard.append)
     after: dict[int, Any] = {}
     plain = net_module.Net.gradients
 
@@ -99,21 +81,23 @@ def test_a_loss_that_is_no_number_ends_training_with_the_epoch_before(
     assert heard == [f"training stopped: {training.stopped}"]
 
 
-def test_out_of_memory_halves_the_parts_and_says_so(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_halves_the_parts_and_says_so(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = net_module.Net.gradients
     asked: list[int] = []
 
-    def small(self: Any, rows: Any, truth: Any, half: bool, part_tokens: int, weights: Any) -> float:
+    def small(self: Any, rows: Any, truth: Any, objective: Any, half: bool, part_tokens: int) -> float:
         asked.append(part_tokens)
         if part_tokens > 150:
             raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 123 bytes")
-        loss: float = plain(self, rows, truth, half, part_tokens, weights)
+        loss: float = plain(self, rows, truth, objective, half, part_tokens)
         return loss
 
     def trained(memory: Any, heard: list[str]) -> Any:
-        net = net_of(tiny)
+        net = net_of(tiny_encoder)
         monkeypatch.setattr(net_module.Net, "gradients", memory)
-        training = training_module.Training(net, net.tokenise(TEXTS), TRUTH, schedule(batch_size=6), heard.append)
+        training = training_module.Training(
+            net, (net.tokenise(TEXTS), TRUTH), schedule(batch_size=6), "softmax", heard.append
+        )
         assert list(training.epochs()) == [1, 2]
 
     heard: list[str] = []
@@ -125,8 +109,8 @@ def test_out_of_memory_halves_the_parts_and_says_so(tiny: Path, monkeypatch: pyt
         raise MemoryError
 
     monkeypatch.setattr(net_module.Net, "gradients", none)
-    net = net_of(tiny)
-    training = training_module.Training(net, net.tokenise(TEXTS), TRUTH, schedule(), heard.append)
+    net = net_of(tiny_encoder)
+    training = training_module.Training(net, (net.tokenise(TEXTS), TRUTH), schedule(), "softmax", heard.append)
     with pytest.raises(StrategyError, match=r"out of memory on one row of .* tokens"):
         list(training.epochs())
 
@@ -139,9 +123,11 @@ def test_balanced_weights_make_every_label_count_the_same() -> None:
 
 @pytest.mark.parametrize("folds", [1, 3])
 def test_an_encoder_of_a_folder_answers_from_its_artifact_alone(
-    tiny: Path, colours: Task, colour_rows: Dataset, tmp_path: Path, folds: int
+    tiny_encoder: Path, colours: Task, colour_rows: Dataset, tmp_path: Path, folds: int
 ) -> None:
-    strategy = encoder_module.Encoder(base_model=str(tiny), folds=folds, max_epochs=2, learning_rate=5e-3, batch_size=8)
+    strategy = encoder_module.Encoder(
+        base_model=str(tiny_encoder), folds=folds, max_epochs=2, learning_rate=5e-3, batch_size=8
+    )
     candidate = strategy.fit(colours, colour_rows)
     candidate.save(tmp_path / "saved")
     again = load_candidate(tmp_path / "saved")
@@ -150,7 +136,7 @@ def test_an_encoder_of_a_folder_answers_from_its_artifact_alone(
     assert [p.scores for p in answers] == [p.scores for p in asyncio.run(candidate.predict(inputs, Context()))]
     assert len(read_card(tmp_path / "saved").notes["validation_history"]) == 3
     assert read_arrays(tmp_path / "saved")["head.weight"].shape == (3, 32)
-    assert tiny.name in strategy.base()
+    assert tiny_encoder.name in strategy.base()
 
 
 def test_folders_without_an_encoder_and_unknown_names_are_refused(

@@ -16,11 +16,15 @@ from tasklift.llm.prompt_file import PromptText
 from tasklift.llm.prompt_versions import Prompts
 from tasklift.prediction import Prediction
 from tasklift.rule import RuleSpec
+from tasklift.stats.confidence import Platt
+from tasklift.stats.learn_then_test import Certificate
 from tasklift.strategies.artifact import read_card
+from tasklift.strategies.baseline import Baseline
 from tasklift.strategies.build import build
 from tasklift.strategies.context import Cut
 from tasklift.strategies.fewshot import FewShot
 from tasklift.strategies.fitting import load_candidate
+from tasklift.strategies.layered_candidate import LayeredCandidate, Rule
 from tasklift.strategies.prompt import Prompt
 from tasklift.strategies.prompt_choice import with_prompts
 from tasklift.strategies.prompting import hash_of
@@ -235,3 +239,16 @@ async def test_what_may_not_be_cut_says_by_how_much_it_is_too_long(colours: Task
     assert found.error.kind == "context_overflow"
     assert "more than the 10 of the model" in found.error.message
     assert "shorten definitions" in found.error.message
+
+
+async def test_a_layered_candidate_leaves_to_a_person_what_a_rule_leaves_to_one(
+    colours: Task, colour_rows: Dataset
+) -> None:
+    task = colours.model_copy(update={"rules": (RuleSpec(name="r", kind="check", then="person", require="false"),)})
+    model = ScriptedModel({}, default="red", confidence=0.99)
+    prompt = Prompt(model=model, calibrate=False).fit(task, NO_ROWS)
+    core = Baseline().fit(colours, colour_rows)
+    sure, never = Platt(1.0, 0.0), Platt(0.0, -50.0)
+    rule = Rule(never, sure, Certificate(0.2, 0.1, 0.5, 10, 10, 0))
+    (found,) = await LayeredCandidate(core.card, core, prompt, rule).predict([{"text": "a ruby"}], Context())
+    assert (found.deferred, found.notes["stage"], found.output) == (True, "human", None)

@@ -26,6 +26,7 @@ from tasklift.llm.overlay import Material
 from tasklift.llm.spending import Meter, spending_under
 from tasklift.measure.batched import fill_in_batches
 from tasklift.measure.cost import token_price
+from tasklift.measure.curve.points import with_curves
 from tasklift.measure.deciding import decision as deciding
 from tasklift.measure.evaluation import Evaluation, Options
 from tasklift.measure.evaluation import evaluate as run
@@ -100,10 +101,11 @@ def evaluate(
         evaluation = compare(project, found, asked, project.state, table)
         consistent = _tried(project, found, asked, evaluation, also)
         evaluation = dataclasses.replace(evaluation, noise=_noise(project, found, asked, evaluation, also, table))
-    decision = deciding.decide(evaluation, economics, found.gates) if economics else None
+    evidence = with_curves(Evidence.from_evaluation(evaluation), project.state)
+    decision = deciding.decide(evidence, economics, found.gates) if economics else None
     if decision and economics:
         asked_for = ledger.Asked(task=found.name, command=typed())
-        ready = Ready(Evidence.from_evaluation(evaluation), economics, found.gates, asked_for, project.state)
+        ready = Ready(evidence, economics, found.gates, asked_for, project.state)
         decision = dataclasses.replace(decision, id=kept(ready, decision).id)
     if as_json:
         row = show.evaluation_json(evaluation, economics, decision)

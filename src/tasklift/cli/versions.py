@@ -100,9 +100,9 @@ def list_versions(task: str | None, folder: Path, as_json: bool) -> int:
         show.print_json({"task": place.task.name, "versions": rows})
         return 0
     for row in rows:
-        models = f"; models: {', '.join(row['models'])}" if row["models"] else ""
+        by = f"; models: {', '.join(row['models'])}" if row["models"] else ""
         told = f"-{row['removed']} ~{row['changed']} +{row['added']}"
-        print(f"{row['id']}  {row['at']}  {row['rows']:>7} rows  {told:<14} {row['step']}{models}")
+        print(f"{row['id']}  {row['at']}  {row['rows']:>7} rows  {told:<14} {row['step']}{by}")
     if not rows:
         print("no version is kept yet: `tasklift data audit`, `clean` and `split` keep them")
     return 0

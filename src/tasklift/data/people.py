@@ -50,10 +50,8 @@ def affected(data: Dataset, versions: Versions, is_theirs: Callable[[Example], b
     found: dict[str, tuple[str, ...]] = {}
     keys = {f"{data.origin[:16]}:{identity}" for identity in mine}
     for version in versions.all():
-        theirs = tuple(row.id for row in versions.rows(version) if is_theirs(row))
-        recorded = versions.recorded(version, is_theirs)
-        if theirs or recorded:
-            found[version.id] = tuple(sorted({*theirs, *recorded}))
+        if theirs := versions.named_in(version, is_theirs):
+            found[version.id] = tuple(sorted(theirs))
             keys |= {f"{version.content_hash[:16]}:{identity}" for identity in theirs}
     return Erased(mine, found, frozenset(keys))
 

@@ -155,9 +155,10 @@ class Versions:
         except (OSError, ValueError, TypeError) as error:
             raise DataError(f"{path}: damaged ({error}); this version cannot be gone back to") from error
 
-    def recorded(self, version: Version, is_theirs: Callable[[Example], bool]) -> set[str]:
-        """Ids of rows whose text stands in a version's record of changes."""
-        return {one.row for one in version.changes if _names(one, is_theirs)}
+    def named_in(self, version: Version, is_theirs: Callable[[Example], bool]) -> set[str]:
+        """Ids of rows that a version holds, or whose text stands in its record of changes."""
+        recorded = {one.row for one in version.changes if _names(one, is_theirs)}
+        return recorded | {row.id for row in self.rows(version) if is_theirs(row)}
 
     def erase(self, is_theirs: Callable[[Example], bool]) -> None:
         """Take rows out of every version, and their texts out of every record of changes.
@@ -168,7 +169,7 @@ class Versions:
         for version in self.all():
             rows = self.rows(version)
             theirs = {row.id for row in rows if is_theirs(row)}
-            named = theirs | self.recorded(version, is_theirs)
+            named = self.named_in(version, is_theirs)
             if not named:
                 continue
             kept = [row for row in rows if row.id not in theirs]

@@ -334,7 +334,7 @@ def _candidate_row(result: CandidateResult) -> dict[str, Any]:
         "strategy": card.strategy,
         "family": card.family,
         "fingerprint": card.fingerprint,
-        "parameters": dict(card.parameters),
+        "parameters": _without_examples(card.parameters),
         "setup": setup,
         "notes": dict(card.notes),
         # What re-scores its stages; settings of others may hold texts.
@@ -345,6 +345,19 @@ def _candidate_row(result: CandidateResult) -> dict[str, Any]:
             {"by_source": {name: list(values) for name, values in result.by_source.items()}} if result.by_source else {}
         ),
     }
+
+
+def _without_examples(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A prompt is named by its version: its examples, which may be customers' texts, stand there."""
+    material = parameters.get("material")
+    if not material:
+        return dict(parameters)
+    overlays = {
+        name: {part: value for part, value in one.items() if part != "examples"}
+        for name, one in material.get("overlays", {}).items()
+    }
+    kept = {part: value for part, value in material.items() if part != "examples"}
+    return {**parameters, "material": kept | ({"overlays": overlays} if overlays else {})}
 
 
 def _card_of(candidate: Candidate, task: Task) -> Card:

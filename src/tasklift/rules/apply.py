@@ -125,5 +125,5 @@ def _ended(found: Prediction, then: str, log: list[dict[str, str]]) -> Predictio
         "children": (*found.children, replace(found, children=(), notes={"stage": "before rules"})),
     }
     if then == "person":
-        return Prediction(deferred=True, confidence=found.confidence, **rest)
+        return Prediction(deferred=True, **rest)  # without a confidence: a layered candidate must not take it as sure
     return Prediction.failed(BLOCKED, f"rule {log[-1]['rule']}: {log[-1]['why']}", **rest)

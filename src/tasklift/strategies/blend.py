@@ -93,7 +93,7 @@ class Blend(Recipe):
             known = features([texts[i] for i in fitting])
             separator = Separator.fit(known, truth[fitting], float(linear.notes["c"]), labels)
             margins[judged] = separator(features([texts[i] for i in judged]))
-        return encoder, linear, Pool.fit(held_out.logits, margins[held_out.rows], truth[held_out.rows])
+        return encoder, linear, Pool.fit(held_out.scores, margins[held_out.rows], truth[held_out.rows])
 
     @staticmethod
     def load(folder: Path, card: Card) -> BlendCandidate:

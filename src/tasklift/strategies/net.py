@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,32 @@ from numpy.typing import NDArray
 
 from tasklift.data.embed import Vectors
 from tasklift.data.pretrained import Pretrained, bucketed, has_bfloat16
-from tasklift.strategies.frozen import Head
+from tasklift.strategies.heads import Head, Loss, Truth
 
 #: Tokens, padding included, that one backward pass takes: 32 rows of the longest would take gigabytes.
 PART_TOKENS = 2048
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What training minimises, summed over rows.
+
+    Attributes:
+        loss: cross-entropy of one label, or of each of several, or half the squared error of a number.
+        weights: [labels] of one label's loss, or of naming each of several; None: all 1.
+    """
+
+    loss: Loss
+    weights: torch.Tensor | None = None
+
+    def __call__(self, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        """[n, width], and [n] label indices or [n, width] -> one number."""
+        functional = torch.nn.functional
+        if self.loss == "softmax":
+            return functional.cross_entropy(logits, truth, self.weights, reduction="none").sum()
+        if self.loss == "sigmoid":
+            return functional.binary_cross_entropy_with_logits(logits, truth, pos_weight=self.weights, reduction="sum")
+        return functional.mse_loss(logits, truth, reduction="sum") / 2
 
 
 class Net(torch.nn.Module):
@@ -52,26 +75,20 @@ class Net(torch.nn.Module):
     def gradients(
         self,
         rows: Sequence[Sequence[int]],
-        truth: NDArray[np.int64],
+        truth: Truth,
+        objective: Objective,
         half: bool,
         part_tokens: int = PART_TOKENS,
-        weights: torch.Tensor | None = None,
     ) -> float:
-        """Add the gradients of a batch's mean cross-entropy, and return it. A batch of long rows is computed in
-        parts, whose gradients add up to the same: memory is bounded by `part_tokens` and not by the longest rows.
-
-        Args:
-            weights: [labels] of each label's loss; None: all 1.
-        """
+        """Add the gradients of a batch's mean loss, and return it. A batch of long rows is computed in parts, whose
+        gradients add up to the same: memory is bounded by `part_tokens` and not by the longest rows."""
         lengths = [len(row) for row in rows]
         whole = len(rows) * max(lengths) <= part_tokens
         total = 0.0
         for part in [list(range(len(rows)))] if whole else bucketed(lengths, part_tokens):
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
                 logits = self([rows[i] for i in part]).float()
-                target = torch.from_numpy(truth[part])
-                losses = torch.nn.functional.cross_entropy(logits, target, weights, reduction="none")
-                loss = losses.sum() / len(rows)
+                loss = objective(logits, torch.from_numpy(truth[part])) / len(rows)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         return total
@@ -99,7 +116,7 @@ class Net(torch.nn.Module):
     def head_logits(self, vectors: Vectors) -> NDArray[np.float64]:
         """[n, dimensions] -> [n, labels], without gradients."""
         with torch.inference_mode():
-            return np.asarray(self.head(torch.from_numpy(vectors)).double().numpy())
+            return np.asarray(self.head(torch.tensor(vectors)).double().numpy())
 
     def parameter_groups(self, rate: float) -> list[dict[str, Any]]:
         """The head starts near its optimum but on a larger scale: it may move ten times as fast."""

@@ -16,7 +16,8 @@ from tasklift.data.pretrained import has_bfloat16
 from tasklift.errors import StrategyError
 from tasklift.strategies.artifact import Arrays
 from tasklift.strategies.checkpoint import Checkpoint, Report
-from tasklift.strategies.net import PART_TOKENS, Net
+from tasklift.strategies.heads import Loss, Truth
+from tasklift.strategies.net import PART_TOKENS, Net, Objective
 from tasklift.worker import credit
 
 
@@ -44,20 +45,27 @@ class Schedule:
 
 
 class Training:
-    """Training a net on token ids [n] and label indices [n].
+    """Training a net.
+
+    Args:
+        rows: token ids [n], and what is to be learnt of them, as `Target.truth` gives it.
+        loss: what is minimised.
 
     Attributes:
         stopped: why training ended before its last epoch; '' where it did not.
     """
 
     def __init__(
-        self, net: Net, rows: Sequence[list[int]], truth: NDArray[np.int64], schedule: Schedule, report: Report
+        self, net: Net, rows: tuple[Sequence[list[int]], Truth], schedule: Schedule, loss: Loss, report: Report
     ) -> None:
         self.stopped = ""
-        self._net, self._rows, self._truth, self._schedule, self._report = net, rows, truth, schedule, report
+        self._net, self._schedule, self._report = net, schedule, report
+        self._rows, self._truth = rows
+        if loss != "softmax":
+            self._truth = self._truth.astype(np.float32)
         self._half = schedule.half and has_bfloat16()
         self._part_tokens = PART_TOKENS
-        self._weights = torch.from_numpy(balance(truth, net.head.out_features)) if schedule.balanced else None
+        self._objective = Objective(loss, _weights(loss, self._truth, net.head.out_features, schedule.balanced))
 
     def epochs(self, progress: Progress | None = None) -> Iterator[int]:
         """Train, yielding after each epoch. Epochs that a stopped fit had done are not done again.
@@ -105,7 +113,7 @@ class Training:
         rows, truth = [self._rows[i] for i in batch], self._truth[batch]
         while True:
             try:
-                return self._net.gradients(rows, truth, self._half, self._part_tokens, self._weights)
+                return self._net.gradients(rows, truth, self._objective, self._half, self._part_tokens)
             except (MemoryError, RuntimeError) as error:
                 if not (isinstance(error, MemoryError) or "memory" in str(error)):
                     raise
@@ -120,10 +128,22 @@ class Training:
                 self._report(f"out of memory: batches are computed in parts of {self._part_tokens} tokens from now on")
 
 
-def balance(truth: NDArray[np.int64], labels: int) -> NDArray[np.float32]:
+def _weights(loss: Loss, truth: Truth, width: int, balanced: bool) -> torch.Tensor | None:
+    if not balanced:
+        return None
+    return torch.from_numpy(balance(truth, width) if loss == "softmax" else uplift(truth))
+
+
+def balance(truth: Truth, labels: int) -> NDArray[np.float32]:
     """[labels] weights by which every label that occurs counts the same: rows / (labels seen * rows of the label)."""
     counts = np.bincount(truth, minlength=labels)
     return np.asarray(len(truth) / (np.count_nonzero(counts) * np.maximum(counts, 1)), dtype=np.float32)
+
+
+def uplift(truth: Truth) -> NDArray[np.float32]:
+    """[labels] what a row with the label counts, so that all of them count as much as all without; 20 at most."""
+    named = truth.sum(axis=0)
+    return np.asarray(np.minimum((len(truth) - named) / np.maximum(named, 1), 20.0), dtype=np.float32)
 
 
 def _rate(step: int, steps: int) -> float:
@@ -166,7 +186,7 @@ class Progress:
         credit(self._state["cpu_s"])  # what was spent before the fit was stopped
         self.logits: NDArray[np.float64] = self._arrays.pop("logits", np.zeros((0, 0)))
         self.history: list[float] = self._state.get("history", [])
-        self.best: tuple[float, int, dict[str, torch.Tensor]] = (-1.0, 0, {})
+        self.best: tuple[float, int, dict[str, torch.Tensor]] = (-math.inf, 0, {})
         if self.history and self.chosen is None:
             accuracy, epoch = self._state["best"]
             kept = _part(self._arrays, "best.") or _part(self._arrays, "net.")

@@ -55,7 +55,7 @@ class Thread:
     """How a mail says where it belongs, strongest first.
 
     Attributes:
-        key: of the conversation that it begins where it belongs to none.
+        key: of the conversation that it begins where it belongs to none: the first mail of its thread, itself maybe.
         conversation_id: from a signed token of ours.
         references: message ids, nearest first.
         subject: without Re: and Fwd:, for a suggestion.

@@ -58,6 +58,7 @@ class EmailChannel:
         Field("user", "user name at both servers; the address where it is empty", is_optional=True),
         Field("password", "an app password, where your provider has them", is_secret=True),
         Field("sent_folder", "where your provider keeps what it sent, such as Sent", is_optional=True),
+        Field("history_days", "how far back the mailbox is read at first", default="3"),
         Field("plus_addressing", "yes where mail to name+anything@ arrives", default="no"),
         Field("own_server", "the name your server writes into Authentication-Results", is_optional=True),
     )
@@ -81,9 +82,18 @@ class EmailChannel:
             raise ConfigError(f"channel {config.id}: external_id is the mailbox's address, not {config.external_id!r}")
         if self._setting("security", "ssl") not in ("ssl", "starttls", "none"):
             raise ConfigError(f"channel {config.id}: security is ssl, starttls or none")
+        try:
+            float(self._setting("history_days", "3"))
+        except ValueError:
+            raise ConfigError(f"channel {config.id}: history_days is a number of days") from None
 
     def _setting(self, name: str, default: str = "") -> str:
         return str(self.config.settings.get(name) or default)
+
+    @property
+    def history_days(self) -> float:
+        """How far back the mailbox is read at first."""
+        return float(self._setting("history_days", "3"))
 
     @property
     def login(self) -> Login:

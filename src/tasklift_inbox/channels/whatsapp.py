@@ -173,6 +173,7 @@ class _Reader:
         self._contacts = objects(value.get("contacts"))
 
     def items(self) -> Iterator[Item]:
+        """What is in it, one by one."""
         value = self._value
         read = 0
         for message in objects(value.get("messages")):

@@ -20,6 +20,7 @@ _UID = re.compile(rb"UID (\d+)")
 _SIZE = re.compile(rb"RFC822\.SIZE (\d+)")
 _TIMEOUT_S = 30.0
 _CHUNK = 50
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 #: Servers may drop an IDLE after 30 minutes (RFC 2177).
 _RENEW_IDLE_S = 25 * 60.0
 #: What this module raises where the server does not do what it should.
@@ -39,10 +40,16 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a folder was read; `validity` 0: not at all."""
+    """How far a folder was read.
+
+    Attributes:
+        validity: 0: not at all.
+        since: Unix seconds; where everything is read (again), mails that arrived a day or more before are left alone.
+    """
 
     validity: int = 0
     uid: int = 0
+    since: float = 0.0
 
 
 class Mailbox:
@@ -75,10 +82,23 @@ class Mailbox:
         """
         validity = self.validity
         after = position.uid if position.validity == validity else 0
+        if not after and position.since:
+            after = self._last_before(position.since)
         sizes = self._sizes(after)
         for first in range(0, len(sizes), _CHUNK):
             for uid, size in sizes[first : first + _CHUNK]:
-                yield Position(validity, uid), self._fetch(uid, size, longest_bytes)
+                yield Position(validity, uid, position.since), self._fetch(uid, size, longest_bytes)
+
+    def _last_before(self, since: float) -> int:
+        """The UID before the first mail that arrived since then; of the last mail where none did."""
+        day = time.gmtime(since - 86400)
+        date = f"{day.tm_mday}-{_MONTHS[day.tm_mon - 1]}-{day.tm_year}"
+        _, answer = self._box.client.uid("SEARCH", "SINCE", date)
+        found = [int(number) for line in answer or [] if line for number in bytes(line).split()]
+        if found:
+            return min(found) - 1
+        status = self._box.folder.status(self._folder, ["UIDNEXT"])
+        return int(status["UIDNEXT"]) - 1
 
     def _sizes(self, after: int) -> list[tuple[int, int]]:
         """UIDs and sizes; `n:*` always names the last mail, so what is not behind `after` is left out."""

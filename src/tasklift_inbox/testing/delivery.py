@@ -33,6 +33,7 @@ class Delivery:
         headers: further ones, such as Telegram's secret token.
         repeats: each event is delivered 1 to so many times.
         within: events change places with others up to so many places away.
+        batch: up to so many of Meta's events come in one delivery.
         tries: of one delivery, where it is not taken (503, or no connection).
     """
 
@@ -41,6 +42,7 @@ class Delivery:
     headers: dict[str, str] = field(default_factory=dict)
     repeats: int = 1
     within: int = 0
+    batch: int = 1
     tries: int = 60
     seed: int = 0
 
@@ -75,13 +77,21 @@ class Delivery:
     async def deliver(self, events: Sequence[Any], at_once: int = 8) -> dict[int, int]:
         """Deliver `events`; returns status -> how many deliveries ended with it."""
         statuses: dict[int, int] = {}
-        queue = iter(self.order(len(events)))
+        ordered = [events[index] for index in self.order(len(events))]
+        queue = iter([_together(ordered[n : n + self.batch]) for n in range(0, len(ordered), self.batch)])
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
 
             async def carry() -> None:
-                for index in queue:
-                    status = await self.post(session, events[index])
+                for event in queue:
+                    status = await self.post(session, event)
                     statuses[status] = statuses.get(status, 0) + 1
 
             await asyncio.gather(*(carry() for _ in range(at_once)))
         return statuses
+
+
+def _together(events: Sequence[Any]) -> Any:
+    """Several of Meta's events as one, with all their entries."""
+    if len(events) == 1:
+        return events[0]
+    return {**events[0], "entry": [entry for event in events for entry in event["entry"]]}

@@ -31,6 +31,7 @@ class FakeTelegram:
         updates: what getUpdates hands out; `push` adds one.
         webhook: what setWebhook was told.
         script: what goes wrong next, with calls that send.
+        polling, most_polling: how many wait in getUpdates now, and at worst.
     """
 
     token: str = "7000001:fake-telegram-token"  # noqa: S105
@@ -39,6 +40,9 @@ class FakeTelegram:
     updates: list[dict[str, Any]] = field(default_factory=list)
     webhook: dict[str, Any] = field(default_factory=dict)
     script: Script = field(default_factory=Script)
+    polling: int = 0
+    most_polling: int = 0
+    _updates: itertools.count[int] = field(default_factory=lambda: itertools.count(1001))
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(900_001))
 
     @property
@@ -53,7 +57,7 @@ class FakeTelegram:
 
     def push(self, update: Mapping[str, Any]) -> dict[str, Any]:
         """An update for whoever polls; it gets the next number unless it has one."""
-        number = update.get("update_id", 1 + max((u["update_id"] for u in self.updates), default=1000))
+        number = update.get("update_id") or next(self._updates)
         self.updates.append({**update, "update_id": number})
         return self.updates[-1]
 
@@ -108,8 +112,11 @@ class FakeTelegram:
         offset = int(fields.get("offset") or 0)
         self.updates = [update for update in self.updates if update["update_id"] >= offset]
         until = asyncio.get_running_loop().time() + min(float(fields.get("timeout") or 0), 1.0)
+        self.polling += 1
+        self.most_polling = max(self.most_polling, self.polling)
         while not self.updates and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - as a client sees it
             await asyncio.sleep(0.02)
+        self.polling -= 1
         return JSONResponse({"ok": True, "result": self.updates[:100]})
 
     async def _file(self, request: Request) -> Response:

@@ -19,8 +19,6 @@ from tasklift.cli.commands.common import (
 )
 
 app = typer.Typer()
-models_app = group("Weights of the local models.")
-app.add_typer(models_app, name="models")
 context_app = group("Documents that prompts answer from: what was read, what a search finds, how good it is.")
 app.add_typer(context_app, name="context")
 evaluations_app = group("Stored evaluations: list, show, compare, prune.")
@@ -136,21 +134,6 @@ def demo(
 ) -> None:
     """The main job on a shipped task: every strategy, the same rows, three economics, three decisions."""
     run("demo:demo", model=model, light=light, rows=rows, folder=folder, as_json=as_json)
-
-
-@models_app.command("pull")
-def models_pull(
-    all_models: Annotated[bool, typer.Option("--all", help="Every model, and convert what needs converting.")] = False,
-    name: Annotated[str | None, typer.Argument(help="One model.")] = None,
-) -> None:
-    """Fetch the local model's weights into the cache, checked by SHA-256; nothing is done twice."""
-    run("models:pull", name=None if all_models else name)
-
-
-@models_app.command("list")
-def models_list(as_json: JsonOption = False) -> None:
-    """What is there, how large, where from, under which licence."""
-    run("models:list_models", as_json=as_json)
 
 
 @context_app.command("index")

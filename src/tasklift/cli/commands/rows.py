@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tasklift.cli.commands.common import JsonOption, ProjectOption, TaskArgument, group, run
+from tasklift.cli.commands.common import DatabaseOption, JsonOption, ProjectOption, TaskArgument, group, run
 
 app = typer.Typer()
 data_app = group("Rows: import, audit, clean, split, label; versions, and erasing people.")
@@ -143,5 +143,65 @@ def data_erase(
         folder=project,
         models=models,
         dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+@data_app.command("label")
+def data_label(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    annotator: Annotated[str | None, typer.Option(help="Who labels; the system's user name without it.")] = None,
+    suggest: Annotated[
+        str | None, typer.Option(help="Strategy whose answers are shown, marked as suggestions: prompt, fewshot, ...")
+    ] = None,
+    embedder: EmbedderOption = "minilm",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page; a free one without it.")] = 0,
+    terminal: Annotated[bool, typer.Option("--terminal", help="Ask here instead of on a page.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Label rows without an answer by keyboard, the most informative first; every answer is kept at once."""
+    run(
+        "label:label",
+        task=task,
+        folder=project,
+        annotator=annotator,
+        suggest=suggest,
+        how=(embedder, port, terminal),
+        as_json=as_json,
+    )
+
+
+@data_app.command("labels")
+def data_labels(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    apply: Annotated[bool, typer.Option("--apply", help="Write agreed labels into the rows, as a version.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """How far labelling is: labels, agreement of two people, cost; --apply writes them into the rows."""
+    run("label:status", task=task, folder=project, apply=apply, as_json=as_json)
+
+
+@data_app.command("edges")
+def data_edges(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    evaluation: Annotated[str | None, typer.Option(help="Evaluation id; the newest of the task without it.")] = None,
+    candidate: Annotated[str | None, typer.Option(help="Whose answers; the most accurate one's without it.")] = None,
+    embedder: EmbedderOption = "minilm",
+    as_slice: Annotated[str | None, typer.Option(help="Write the groups into the rows as this slice.")] = None,
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Wrong, deferred, unsure and corrected rows in groups, named by their words: new slices or new labels."""
+    run(
+        "edges:edges",
+        task=task,
+        folder=project,
+        which=(evaluation, candidate),
+        embedder=embedder,
+        as_slice=as_slice,
+        database=database,
         as_json=as_json,
     )

@@ -2,7 +2,8 @@
 
 Every row is judged by models that have not seen it (five folds, equal texts in one): a logistic regression and a vote
 of the nearest rows, averaged. A label is suspect where another one is as probable as it usually is for rows of its
-own. Suspects are ranked by the probability of the label they carry, the smallest first.
+own, or `TIMES` as probable as the one that the row carries: the first finds errors where all probabilities are flat,
+in small sets, the second where they are sharp. Suspects are ranked by the probability of the label that they carry.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ LEAST_TEXTS = 3
 NEIGHBOURS = 10
 #: How fast the vote of a neighbour falls with its distance (1 - cosine).
 VOTE_WIDTH = 0.1
+TIMES = 50.0
 STRENGTH = 10.0  # of the regression, C: little shrinking, which vectors of length 1 need
 Embed = Callable[[Sequence[str]], Vectors]
 
@@ -100,7 +102,7 @@ def judge_labels(rows: Sequence[Example], embed: Embed, seed: int = 0) -> Judged
     chances = cross_validated(vectors, given, _folds(judged, given, seed))
     confidence = chances[np.arange(len(judged)), given]
     suspects = []
-    for at in confident_errors(chances, given):
+    for at in suspect_places(chances, given):
         best = int(chances[at].argmax())
         suspects.append(
             Suspect(
@@ -115,21 +117,22 @@ def judge_labels(rows: Sequence[Example], embed: Embed, seed: int = 0) -> Judged
     return Judged(tuple(row.id for row in judged), confidence, tuple(suspects), left)
 
 
-def confident_errors(chances: NDArray[np.float64], given: NDArray[np.int64]) -> list[int]:
-    """Places off the diagonal of the confident joint, the least probable label first.
+def suspect_places(chances: NDArray[np.float64], given: NDArray[np.int64]) -> list[int]:
+    """Places whose label is likely wrong, the least probable label first.
 
     A row counts for label j where p_j is at least the mean p_j of the rows that carry j; of several, the most
-    probable. Rows that count for another label than theirs are likely errors.
+    probable. Rows that count for another label than theirs are off the diagonal of the confident joint.
 
     Args:
         chances: [n, labels] cross-validated probabilities.
         given: [n] indices of the labels that rows carry.
     """
+    own = chances[np.arange(len(given)), given]
     limits = np.array([chances[given == j, j].mean() if np.any(given == j) else 1.0 for j in range(chances.shape[1])])
     confident = np.where(chances >= limits[None, :], chances, -1.0)
-    said = np.where(confident.max(axis=1) >= 0, confident.argmax(axis=1), given)
-    wrong = np.flatnonzero((said != given) & (chances.argmax(axis=1) != given))
-    own = chances[np.arange(len(given)), given]
+    counts_for = np.where(confident.max(axis=1) >= 0, confident.argmax(axis=1), given)
+    off_diagonal = (counts_for != given) & (chances.argmax(axis=1) != given)
+    wrong = np.flatnonzero(off_diagonal | (chances.max(axis=1) >= TIMES * np.maximum(own, 1e-12)))
     return [int(at) for at in wrong[np.argsort(own[wrong], kind="stable")]]
 
 
@@ -142,6 +145,7 @@ def cross_validated(vectors: Vectors, given: NDArray[np.int64], folds: NDArray[n
         seen = np.unique(given[outside])
         regression = LogisticRegression(C=STRENGTH, max_iter=300, tol=1e-3)
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # many labels on few rows are meant
             warnings.simplefilter("ignore", ConvergenceWarning)  # a ranking needs no last digit
             regression.fit(vectors[outside], given[outside])
         by_line = np.zeros((int(inside.sum()), labels))

@@ -2,7 +2,9 @@
 
 Similarity is the Jaccard index of the sets of three-character pieces of the folded texts (Broder 1997). A pair at
 or above the threshold shares one of `BANDS` bands of `WIDTH` minima with probability 1 - (1 - J^WIDTH)^BANDS: 99.96%
-at J = 0.7, more above. What is returned was compared exactly. All signatures are computed by numpy over all texts at
+at J = 0.7, more above. What is returned was compared exactly. In short texts one typing mistake changes more pieces
+than that, so texts that differ by one letter (or two swapped), or by one word more, are looked up as well: all of
+those are found. All signatures are computed by numpy over all texts at
 once, which is why there is no library here: the usual ones take a Python call a text and band.
 """
 
@@ -12,6 +14,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +22,10 @@ from numpy.typing import NDArray
 #: Texts at least so similar are called near-duplicates.
 THRESHOLD = 0.7
 WIDTH, BANDS = 6, 64
+#: Texts up to so many characters are also looked up by single letters and words that differ ...
+SHORT = 48
+#: ... from so many characters, or words in the shorter one, on: "yes" and "yet" are not the same.
+LEAST_CHARS, LEAST_WORDS = 8, 4
 #: Characters of a piece.
 PIECE = 3
 #: A bucket larger than this is compared along a chain: cut-and-paste texts by the thousand would be millions of pairs.
@@ -51,12 +58,12 @@ def folded(text: str) -> str:
 
 
 def near_pairs(texts: Sequence[str], threshold: float = THRESHOLD) -> list[NearPair]:
-    """Pairs of different places whose texts are at least `threshold` similar, in order.
+    """Pairs of different places whose texts are at least `threshold` similar, or one slip apart, in order.
 
     A text that folds to an earlier one is paired with its first place alone, and has all other pairs through it
     (`clusters` joins them). Texts that fold to nothing (emoji, punctuation) are compared as they are.
     """
-    plain = [folded(text) or text for text in texts]
+    plain = [folded(text) or text or "\0" for text in texts]
     distinct = {text: at for at, text in reversed(list(enumerate(plain)))}  # text -> its first place
     places = sorted(distinct.values())
     found = [NearPair(distinct[text], at, 1.0) for at, text in enumerate(plain) if distinct[text] != at]
@@ -97,6 +104,8 @@ def _compared(texts: Sequence[str], threshold: float) -> list[tuple[int, int, fl
         first, second = _bucketed(part)
         close = _estimates(signatures, first, second) >= threshold - _SLACK
         likely.update((first[close] * len(texts) + second[close]).tolist())
+    slips = _one_slip_apart(texts)
+    likely |= slips
     pieces: dict[int, frozenset[str]] = {}
 
     def of(at: int) -> frozenset[str]:
@@ -110,9 +119,47 @@ def _compared(texts: Sequence[str], threshold: float) -> list[tuple[int, int, fl
         a, b = divmod(code, len(texts))
         shared = len(of(a) & of(b))
         similarity = shared / (len(of(a)) + len(of(b)) - shared)
-        if similarity >= threshold:
+        if similarity >= threshold or code in slips:
             found.append((a, b, similarity))
     return found
+
+
+def _one_slip_apart(texts: Sequence[str]) -> set[int]:
+    """Codes (first * texts + second) of short texts that are one letter, two swapped letters or one word apart.
+
+    Texts that become equal where one character is left out of each, or of one of them, are at most one edit or swap
+    apart, or two letters that moved; a text that is another one without a word is one word shorter.
+    """
+    found: set[int] = set()
+    having: dict[str, list[int]] = {}
+    for at, text in enumerate(texts):
+        if LEAST_CHARS <= len(text) <= SHORT:
+            for variant in {text, *(text[:i] + text[i + 1 :] for i in range(len(text)))}:
+                having.setdefault(variant, []).append(at)
+    for members in having.values():
+        for a, b in combinations(members, 2) if len(members) <= LARGEST_BUCKET else pairwise(members):
+            if abs(len(texts[a]) - len(texts[b])) <= 1 and _is_one_edit(texts[a], texts[b]):
+                found.add(a * len(texts) + b)
+    place = {text: at for at, text in enumerate(texts)}
+    for at, text in enumerate(texts):
+        words = text.split()
+        if len(text) <= SHORT and len(words) > LEAST_WORDS:
+            for i in range(len(words)):
+                other = place.get(" ".join([*words[:i], *words[i + 1 :]]))
+                if other is not None:
+                    found.add(min(at, other) * len(texts) + max(at, other))
+    return found
+
+
+def _is_one_edit(first: str, second: str) -> bool:
+    """Do they differ by one inserted, deleted or replaced character, or by two neighbours swapped?"""
+    start = next(
+        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
+    a, b = first[start:], second[start:]
+    if len(a) == len(b):
+        return a[1:] == b[1:] or (a[:2] == b[1::-1] and a[2:] == b[2:])
+    return a[1:] == b if len(a) > len(b) else a == b[1:]
 
 
 def _signatures(texts: Sequence[str]) -> NDArray[np.uint32]:
