@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasklift.cli import show
+from tasklift.cli.evaluate import suited
 from tasklift.economics import Economics, UnitPrices
 from tasklift.errors import DataError
 from tasklift.measure.evaluation import Evaluation
@@ -33,7 +34,8 @@ def plan(
     """Estimate, price, print."""
     project = Project.open(folder)
     found = project.task(task)
-    names = tuple(strategies.split(",")) if strategies else found.compare or project.settings.strategies
+    names = tuple(strategies.split(",")) if strategies else found.compare
+    names = names or suited(project.settings.strategies, found.output.kind)
     train, test, _ = project.rows(found)
     rows = Rows(found.task, train, test)
     prices = _prices(project, found)
@@ -52,7 +54,7 @@ def plan(
         "task": found.name,
         "rows": {"train": len(train), "test": len(test)},
         "comparison": planning.what_rows_show(len(test), measured),
-        "guarantee": planning.guarantee(len(train), *_promise(layered)),
+        "guarantee": planning.guarantee(len(train), *_promise(layered)) if found.output.kind in Layered.kinds else None,
         "strategies": {name: one.to_json() for name, one in plans.items()},
         "total": planning.totals(plans, budget, prices),
     }
@@ -94,19 +96,24 @@ def _promise(layered: Layered | None) -> tuple[float, float, float]:
     return layered.alpha, layered.delta, layered.folds[2]
 
 
+def _guarantee_lines(promise: Mapping[str, Any]) -> list[str]:
+    labels, missing = promise["labels"], promise["missing"]
+    return [
+        f"A layered guarantee (risk <= {promise['alpha']:.0%} at delta {promise['delta']:.0%}) needs "
+        f"{labels['low']:,} to {labels['high']:,} labelled rows; missing {missing['low']:,} to {missing['high']:,}.",
+        f"  {promise['assumed']}",
+    ]
+
+
 def _lines(row: Mapping[str, Any], plans: Mapping[str, StrategyPlan]) -> list[str]:
     shown, promise, total = row["comparison"], row["guarantee"], row["total"]
     needed = ", ".join(f"{float(d):.0%} {n:,}" for d, n in shown["rows_needed"].items())
-    missing = promise["missing"]
     lines = [
         f"{row['task']}: {row['rows']['train']} training and {row['rows']['test']} test rows",
         "",
         f"A comparison on these rows shows {_smallest(shown['minimum_detectable_difference'])} (80% power).",
         f"  {shown['source']}; rows needed to show {needed or 'smaller ones: none'}",
-        f"A layered guarantee (risk <= {promise['alpha']:.0%} at delta {promise['delta']:.0%}) needs "
-        f"{promise['labels']['low']:,} to {promise['labels']['high']:,} labelled rows; "
-        f"missing {missing['low']:,} to {missing['high']:,}.",
-        f"  {promise['assumed']}",
+        *(_guarantee_lines(promise) if promise else ["Layering does not apply: it answers with one label."]),
         "",
         f"{'strategy':<12} {'evaluation USD':>20} {'training USD':>20} {'labels USD':>11} {'time s':>16}  rests on",
     ]
