@@ -85,7 +85,7 @@ async def _measure(name: str, bar: int, settings: Settings, seconds: float) -> l
         stored = await _count(database)
         memory = server.memory_mb
         await database.aclose()
-    rate = acknowledged * BATCH / seconds
+    rate, load = acknowledged * BATCH / seconds, os.getloadavg()[0]
     p99 = sorted(latencies)[int(0.99 * len(latencies))] * 1000
     note(
         f"{name}: {stored} stored of {loader.taken * BATCH} acknowledged, {memory:.0f} MB, lag at full rate {lag:.1f} s"
@@ -94,7 +94,13 @@ async def _measure(name: str, bar: int, settings: Settings, seconds: float) -> l
         Figure(
             f"acknowledged, {name}", rate, bar, unit=" messages/s", note=f"closed loop, 16 connections, {seconds:g} s"
         ),
-        Figure(f"p99 at {half:g} messages/s, {name}", p99, at_most=100, unit=" ms", note="open loop"),
+        Figure(
+            f"p99 at {half:g} messages/s, {name}",
+            p99,
+            at_most=100,
+            unit=" ms",
+            note=f"open loop; load average of the machine {load:.0f}",
+        ),
         Figure(f"oldest unread event at {half:g} messages/s, {name}", late, at_most=5, unit=" s"),
         Figure(f"oldest unread event at {bar} messages/s, {name}", at_bar, at_most=5, unit=" s"),
         Figure(f"read after the full rate ended, {name}", left_s, unit=" s", note=f"the oldest had waited {lag:.1f} s"),

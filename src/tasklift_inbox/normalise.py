@@ -25,8 +25,8 @@ from tasklift_platform.leases import Lease, release_lease, renew_lease, take_lea
 
 _LOG = logging.getLogger("tasklift.inbox.normalise")
 #: Of one transaction; a webhook may hold one message or hundreds. Short, for others want to write, too.
-_BATCH = 200
-_BATCH_BYTES = 100_000
+_BATCH = 100
+_BATCH_BYTES = 50_000
 _LEASE_S = 6.0
 _RENEW_S = 2.0
 _PAUSE_S = 0.5
