@@ -103,10 +103,10 @@ class OpenAICompatibleModel:
                 text = await self._as_label(request, answer, spent)
             else:
                 text = answer.text
-        if not text.strip():
+        if not text.strip() and not answer.tool_calls:
             said = f"an empty answer (finish_reason: {answer.finish_reason}); a larger max_tokens may help"
             raise self._transport.error(Failure(InvalidOutputError, said), spent)
-        return Reply(text=text, usage=spent.usage, latency_s=spent.seconds)
+        return Reply(text=text, usage=spent.usage, latency_s=spent.seconds, tool_calls=answer.tool_calls)
 
     async def list_models(self) -> list[str]:
         """The names of the models that the endpoint serves.
@@ -181,9 +181,11 @@ class OpenAICompatibleModel:
         limit = "max_completion_tokens" if "max_tokens" in refused else "max_tokens"
         body: dict[str, Any] = {
             "model": self._model,
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "messages": [message.to_json() for message in messages],
             limit: request.max_tokens + (_SCHEMA_TOKENS if with_schema else 0),
         }
+        if request.tools:
+            body["tools"] = [tool.to_json() for tool in request.tools]
         if "temperature" not in refused:
             body["temperature"] = request.temperature
         if "seed" not in refused:
