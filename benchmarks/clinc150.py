@@ -49,7 +49,7 @@ Scores = NDArray[np.float64]
 def main() -> int:
     """Run and print."""
     made, scope = clinc150(options_of(__doc__).parse_args().data)
-    encoder = LoudEncoder(max_epochs=2, refit=False)
+    encoder = LoudEncoder(max_epochs=2)
     strategies: dict[str, Strategy] = {
         "majority": Majority(),
         "baseline": Baseline(),

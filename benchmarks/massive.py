@@ -30,7 +30,7 @@ def main() -> int:
         "knn": Knn(),
         "frozen": FrozenEncoder(),
         # Two epochs, and the rows of its validation are given up: a third of the time of the default.
-        "encoder": LoudEncoder(max_epochs=2, refit=False),
+        "encoder": LoudEncoder(max_epochs=2),
     }
     with kept("massive"):
         found = run("MASSIVE", made, strategies)

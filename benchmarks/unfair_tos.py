@@ -35,7 +35,7 @@ def main() -> int:
         "baseline": Baseline(),
         "knn": Knn(),
         "frozen": FrozenEncoder(),
-        "encoder": LoudEncoder(max_epochs=2, refit=False),
+        "encoder": LoudEncoder(max_epochs=2),
     }
     cut = Benchmark(made.task, first, made.test)
     with kept("unfair_tos"):

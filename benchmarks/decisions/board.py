@@ -15,3 +15,11 @@ def mean_figure(
     mean, error = float(np.mean(values)), float(np.std(values) / len(values) ** 0.5)
     low, high = mean - 1.96 * error, mean + 1.96 * error
     return Figure(what, mean, at_least, low, high, said, at_most=at_most, unit="%")
+
+
+def ratio_figure(what: str, mine: Sequence[float], theirs: Sequence[float], at_most: float | None = None) -> Figure:
+    """Ratio of two means over the same companies, with its 95% interval (delta method)."""
+    ours, others = np.array(mine), np.array(theirs)
+    ratio = float(ours.mean() / others.mean())
+    error = float((ours - ratio * others).std(ddof=1) / len(ours) ** 0.5 / others.mean())
+    return Figure(what, ratio, None, ratio - 1.96 * error, ratio + 1.96 * error, at_most=at_most, unit="x")

@@ -21,8 +21,8 @@ from policies import Library
 FOLDER = Path(__file__).parent / "tables"
 #: How different companies' mixes are: mass of the Dirichlet distribution over groups of rows.
 MIX = 20.0
-#: Draws of mixes by which the informed decider knows a table.
-LIBRARY = 20_000
+#: Draws of mixes by which somebody knows one table, and all of them together.
+ONE, ALL = 20_000, 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +49,10 @@ class Table:
         sizes = np.bincount(self.group)
         return rng.dirichlet(MIX * sizes / sizes.sum() + 1e-3, count)
 
+    def mixed(self, count: int, rng: np.random.Generator) -> Array:
+        """[count, 8] share of each right/wrong pattern at so many companies."""
+        return np.asarray(self.mixes(count, rng) @ self.cells_by_group())
+
 
 @cache
 def tables() -> tuple[Table, ...]:
@@ -62,15 +66,26 @@ def measured_companies(count: int, seed: int, found: Sequence[Table]) -> list[Co
     return [_company(seed, number, found[number % len(found)]) for number in range(count)]
 
 
-def prior_of(one: Company, found: Sequence[Table]) -> Library:
-    """What somebody knows who has the table, and not the company's mix."""
-    return _library(next(at for at, table in enumerate(found) if table.name == one.setting.name))
+@cache
+def generator_prior() -> Library:
+    """What somebody knows who has this generator: all tables, in turn, and the mixes; neither which table a company
+    has, nor its mix."""
+    found = tables()
+    return _library([table.mixed(ALL // len(found), np.random.default_rng(4)) for table in found])
+
+
+def own_prior(one: Company, found: Sequence[Table]) -> Library:
+    """What somebody knows who is told which table the company has, and not its mix: a part of the truth."""
+    return _own(next(at for at, table in enumerate(found) if table.name == one.setting.name))
 
 
 @cache
-def _library(at: int) -> Library:
-    table = tables()[at]
-    mixed = table.mixes(LIBRARY, np.random.default_rng(2)) @ table.cells_by_group()
+def _own(at: int) -> Library:
+    return _library([tables()[at].mixed(ONE, np.random.default_rng(2))])
+
+
+def _library(some: Sequence[Array]) -> Library:
+    mixed = np.concatenate(some)
     right = np.array([[cell >> option & 1 for option in range(3)] for cell in range(8)])
     return Library((mixed @ (1 - right)).astype(np.float32), np.log(np.maximum(mixed, 1e-9)).astype(np.float32))
 

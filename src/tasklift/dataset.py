@@ -87,6 +87,11 @@ class Dataset:
         return frozenset(f"{self.origin[:16]}:{row.id}" for row in self.examples)
 
     @property
+    def ids(self) -> list[str]:
+        """The ids, in order."""
+        return [row.id for row in self.examples]
+
+    @property
     def inputs(self) -> list[Mapping[str, Any]]:
         """The inputs, in order."""
         return [row.input for row in self.examples]

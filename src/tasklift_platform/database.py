@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -167,6 +168,28 @@ class Database:
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(1.0, pause_s * 2)
 
+    async def scrub(self, *tables: str, patience_s: float = 5.0) -> bool:
+        """Leave nothing readable of rows that were deleted before: SQLite's log of changes is emptied, dead rows of
+        `tables` are removed from Postgres' pages. False where others were in the way for `patience_s`; it happens
+        by itself later.
+
+        Raises:
+            DatabaseError: the database failed.
+        """
+        until = time.monotonic() + patience_s
+        command = "PRAGMA wal_checkpoint(TRUNCATE)" if self.is_sqlite else f"VACUUM {', '.join(tables)}"
+        with translated(self.url):
+            while True:
+                async with self._writer.connect() as connection:
+                    raw: Any = (
+                        await connection.get_raw_connection()
+                    ).driver_connection  # neither runs in a transaction
+                    done = await raw.execute(command)
+                    is_busy = self.is_sqlite and bool((await done.fetchone())[0])
+                if not is_busy or time.monotonic() > until:
+                    return not is_busy
+                await asyncio.sleep(0.05)
+
     async def now_s(self) -> float:
         """The database's clock, in Unix seconds."""
         async with self.read() as connection:
@@ -216,6 +239,7 @@ def _prepare_sqlite(engine: AsyncEngine, options: DatabaseOptions, is_writer: bo
         f"PRAGMA busy_timeout = {int(options.busy_timeout_s * 1000)}",
         "PRAGMA journal_mode = WAL",
         f"PRAGMA synchronous = {options.synchronous}",
+        "PRAGMA secure_delete = ON",  # what is deleted is overwritten: erasing a person leaves no bytes in free pages
         "PRAGMA foreign_keys = ON",
         "PRAGMA query_only = " + ("OFF" if is_writer else "ON"),
     ]

@@ -12,7 +12,7 @@ from tasklift.errors import ConfigError, DataError
 from tasklift.jobs.retrain import cut_rows, is_fresh, retrain
 from tasklift.operate.ledger import Ledger
 from tasklift.operate.release import Arm, Releases, Trial
-from tasklift.operate.review import Feedback, add_feedback, answer_review, corrected_rows
+from tasklift.operate.review import NO_TEXT, Feedback, add_feedback, answer_review, corrected_rows
 from tasklift.operate.store import open_store, url_of
 from tasklift.operate.traffic import Trace, TraceWriter
 from tasklift.prediction import Prediction
@@ -99,11 +99,11 @@ async def test_rows_carry_where_they_come_from_and_a_review_counts_more_than_a_c
         await traffic(project, database, ["one", "two"])
         task = project.task("colours").task
         await add_feedback(database, task, Feedback("tr1", "red"), "shop")
-        rows, without_text = await corrected_rows(database, task)
+        rows, left_out = await corrected_rows(database, task)
         found = {row.id: (row.input["text"], row.output, (row.source or "").partition(":")[0]) for row in rows}
         assert found == {"tr0": ("one", "green", "feedback"), "tr1": ("two", "green", "review")}
         assert all(row.time for row in rows)
-        assert without_text == 0
+        assert not any(left_out.values())
     finally:
         await database.aclose()
 
@@ -133,7 +133,7 @@ def test_the_frozen_test_is_never_trained_on_and_a_text_stays_in_its_part(projec
     ]
     known = base.examples[0]
     corrections.append(Example("known", known.input, "green"))
-    cut = cut_rows(base, frozen, corrections, 2)
+    cut = cut_rows(base, frozen, corrections, {NO_TEXT: 2})
     assert cut.left_out == {
         "their text was not kept": 2,
         "their text is in the frozen test": 1,

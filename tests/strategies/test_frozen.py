@@ -58,7 +58,7 @@ def test_words_are_learnt_and_the_choice_is_noted(colours: Task, colour_rows: Da
     answers = asyncio.run(candidate.predict(inputs, Context()))
     assert [found.output for found in answers] == ["red", "green", "blue"]
     assert candidate.notes["c"] in (3.0, 30.0)
-    assert candidate.notes["validation_accuracy"] == 1.0
+    assert candidate.notes["validation_accuracy"] >= 0.9
     assert candidate.family == "finetune"
 
 

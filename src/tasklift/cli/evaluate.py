@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tasklift.cache import caching_in
 from tasklift.cli import consistency, show
@@ -20,10 +22,27 @@ from tasklift.measure.deciding import decision as deciding
 from tasklift.measure.evaluation import Evaluation, Options
 from tasklift.measure.evaluation import evaluate as run
 from tasklift.measure.evidence import Evidence
+from tasklift.measure.noise import NoiseFloor, read_floors
 from tasklift.measure.records import ledger
+from tasklift.measure.robustness.again import run_again
 from tasklift.measure.robustness.consistency import Consistency
 from tasklift.project import Project, TaskFile
 from tasklift.strategies.build import build
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What is tried beside the comparison.
+
+    Attributes:
+        repeats: answers to each row of a consistency check; 0: no such check.
+        paraphrase_model: model that rewords its texts; None: local rules.
+        noise_floor: run every candidate once more (A/A).
+    """
+
+    repeats: int = 0
+    paraphrase_model: str | None = None
+    noise_floor: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,17 +61,17 @@ def evaluate(
     strategies: str | None,
     model: str | None,
     rows: int | None,
-    tried: tuple[int, str | None] | None,
+    tried: Mapping[str, Any],
     max_usd: float | None,
     as_json: bool,
 ) -> int:
     """Compare, print, decide where economics are given.
 
     Args:
-        tried: repeats and paraphrasing model of a consistency check; None: no such check.
+        tried: what is tried beside the comparison, as in `Tried`.
         max_usd: cap on what calls of hosted models may cost; None: no cap.
     """
-    project = Project.open(folder)
+    project, also = Project.open(folder), Tried(**tried)
     found = project.task(task)
     names = tuple(strategies.split(",")) if strategies else found.compare or project.settings.strategies
     asked = Asked(names, model or project.settings.model, rows)
@@ -62,7 +81,8 @@ def evaluate(
     meter = Meter(max_usd, partial(token_price, prices=prices)) if max_usd is not None else None
     with spending_under(meter):
         evaluation = compare(project, found, asked, project.state, table)
-        consistent = _tried(project, found, asked, evaluation, tried)
+        consistent = _tried(project, found, asked, evaluation, also)
+        evaluation = dataclasses.replace(evaluation, noise=_noise(project, found, asked, evaluation, also, table))
     decision = deciding.decide(evaluation, economics, found.gates) if economics else None
     if decision and economics:
         asked_for = ledger.Asked(task=found.name, command=typed())
@@ -70,7 +90,7 @@ def evaluate(
         decision = dataclasses.replace(decision, id=kept(ready, decision).id)
     if as_json:
         row = show.evaluation_json(evaluation, economics, decision)
-        row |= {"consistency": consistency.as_json(consistent)} if tried else {}
+        row |= {"consistency": consistency.as_json(consistent)} if also.repeats else {}
         show.print_json(row | ({"spent_usd": meter.spent_usd} if meter else {}))
     else:
         lines = ["", *show.comparison_lines(evaluation)]
@@ -87,14 +107,27 @@ def evaluate(
     return EXIT_GATE_FAILED if decision and decision.verdict == "none_passes" else 0
 
 
-def _tried(
-    project: Project, task: TaskFile, asked: Asked, evaluation: Evaluation, tried: tuple[int, str | None] | None
-) -> list[Consistency]:
+def _tried(project: Project, task: TaskFile, asked: Asked, evaluation: Evaluation, tried: Tried) -> list[Consistency]:
     """What the consistency check found; nothing where none was asked for."""
-    if tried is None:
+    if not tried.repeats:
         return []
     made = build(asked.strategies, task.strategies, asked.model, asked.embedder)
-    return consistency.try_all(project, task, made, evaluation, consistency.probe_of(*tried))
+    return consistency.try_all(
+        project, task, made, evaluation, consistency.probe_of(tried.repeats, tried.paraphrase_model)
+    )
+
+
+def _noise(
+    project: Project, task: TaskFile, asked: Asked, evaluation: Evaluation, tried: Tried, table: show.Table
+) -> Mapping[str, NoiseFloor]:
+    """The A/A run where it is asked for, else what an earlier one of this evaluation found."""
+    place = project.state / "evaluations" / evaluation.id
+    if not tried.noise_floor:
+        return read_floors(place)
+    train, _, _ = project.rows(task)
+    with caching_in(project.state / "cache"):
+        made = build(asked.strategies, task.strategies, asked.model, asked.embedder)
+        return run_again(evaluation, made, train, project.state, table)
 
 
 def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: show.Table) -> Evaluation:

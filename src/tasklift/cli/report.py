@@ -15,6 +15,7 @@ from tasklift.economics import Economics
 from tasklift.errors import ConfigError
 from tasklift.measure.deciding.decision import decide
 from tasklift.measure.deciding.record import Decision
+from tasklift.measure.erasure import note_report
 from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.report.content import content_of
 from tasklift.measure.report.model import Embedded
@@ -51,6 +52,8 @@ def report(
     known = collected(
         project.state / "evaluations" / identity, stored, decision.to_json() if decision else None, priced
     )
+    if texts is not None:  # noted before it is written: erasing a person has to find it
+        note_report(project.state, out, found.name, texts.ids)
     shown = page(stored, priced, decision, out, commands, texts, as_rows(known))
     if as_json:
         show.print_json(shown | {"report": str(out)})

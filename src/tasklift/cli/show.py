@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from tasklift.economics import Economics, UnitPrices
+from tasklift.measure.against import against_reference
 from tasklift.measure.cost import item_cost
 from tasklift.measure.deciding.record import Decision
 from tasklift.measure.evaluation import CandidateResult, Evaluation
@@ -93,8 +94,9 @@ def comparison_lines(evaluation: Evaluation) -> list[str]:
         d = found.difference
         lines.append(
             f"  {name:<10} {100 * d.value:+6.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
-            f"  p = {found.p_holm:.4f}  ({found.rows} rows)"
+            f"  p = {found.p_holm:.4f}  ({found.rows} rows){_within_noise(evaluation, name)}"
         )
+    lines += noise_lines(evaluation)
     if evaluation.overlap:
         clean = [row.id not in evaluation.overlap for row in evaluation.rows]
         lines.append(f"{len(evaluation.overlap)} test texts also stand in the training rows; without them:")
@@ -103,6 +105,20 @@ def comparison_lines(evaluation: Evaluation) -> list[str]:
             right = right[~np.isnan(right)]
             if len(right):
                 lines.append(f"  {result.name:<10} {_percent(wilson(float(right.sum()), len(right)))}")
+    return lines
+
+
+def noise_lines(evaluation: Evaluation) -> list[str]:
+    """What an A/A run showed; nothing where there was none."""
+    if not evaluation.noise:
+        return []
+    lines = ["A/A run, every candidate twice (a difference of accuracy below its floor is within noise):"]
+    for name, found in evaluation.noise.items():
+        lines.append(
+            f"  {name:<10} floor {100 * found.floor:4.1f} points  {found.how}: "
+            f"{found.agreement.value:.1%} equal answers, accuracy {100 * found.difference.value:+.1f} points "
+            f"[{100 * found.difference.low:+.1f}, {100 * found.difference.high:+.1f}]  ({found.rows} rows)"
+        )
     return lines
 
 
@@ -187,7 +203,6 @@ def _candidate_json(result: CandidateResult, evaluation: Evaluation, prices: Uni
         for name in ("accuracy", "macro_f1", "valid")
         if (value := getattr(scores, name))
     }
-    compared = evaluation.comparisons.get(result.name)
     return {
         "name": result.name,
         "family": result.card.family,
@@ -203,9 +218,17 @@ def _candidate_json(result: CandidateResult, evaluation: Evaluation, prices: Uni
         "usage": dataclasses.asdict(scores.usage),
         "failures": scores.failures,
         "skipped_model": scores.skipped_model,
-        "against_reference": dataclasses.asdict(compared) if compared else None,
+        "against_reference": against_reference(evaluation, result.name),
+        "noise_floor": noise.to_json() if (noise := evaluation.noise.get(result.name)) else None,
         "notes": dict(result.card.notes),
     }
+
+
+def _within_noise(evaluation: Evaluation, name: str) -> str:
+    row = against_reference(evaluation, name) or {}
+    if row.get("noise_floor") is None:
+        return ""
+    return f"  {'within noise, ' if row['within_noise'] else ''}A/A floor {100 * row['noise_floor']:.1f} points"
 
 
 def _made_with(result: CandidateResult) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 from tasklift.dataset import Dataset, Example, refuse_leakage, text_key
 from tasklift.errors import ConfigError, DataError
 from tasklift.measure.metrics import compare, right_of
+from tasklift.operate.people import objection_digest, objections_of
 from tasklift.operate.review import corrected_rows
 from tasklift.project import Project, TaskFile
 from tasklift.stats.intervals import Interval, wilson
@@ -130,8 +131,8 @@ async def retrain(
     """
     made = chosen_strategy(project, task, in_production, strategy)
     base, frozen, _ = project.rows(task)
-    corrections, without_text = await corrected_rows(database, task.task)
-    cut = cut_rows(base, frozen, corrections, without_text)
+    corrections, left_out = await corrected_rows(database, task.task)
+    cut = cut_rows(willing(base, await objections_of(database)), frozen, corrections, left_out)
     before = load_candidate(project.state / "artifacts" / in_production)
     after = await asyncio.to_thread(fit_or_load, made, task.task, cut.train, project.state, _quiet)
     try:
@@ -175,15 +176,24 @@ def chosen_strategy(project: Project, task: TaskFile, in_production: str, name: 
     return made
 
 
-def cut_rows(base: Dataset, frozen: Dataset, corrections: Sequence[Example], without_text: int) -> Cut:
+def willing(rows: Dataset, objectors: frozenset[str]) -> Dataset:
+    """The rows without those whose `group` is somebody who objects to training."""
+    kept = [row for row in rows if row.group is None or objection_digest(row.group) not in objectors]
+    return rows if len(kept) == len(rows) else rows.part(kept, "without people who object to training")
+
+
+def cut_rows(base: Dataset, frozen: Dataset, corrections: Sequence[Example], without: Mapping[str, int]) -> Cut:
     """Corrections in two parts, none of them equal to a row of the frozen test.
+
+    Args:
+        without: why labels made no correction -> how many.
 
     Raises:
         DataError: there is nothing to train on.
     """
     tested = {text_key(row.input) for row in frozen}
     usable = {text_key(row.input): row for row in corrections if text_key(row.input) not in tested}
-    left_out = {"their text was not kept": without_text, "their text is in the frozen test": 0, "their text repeats": 0}
+    left_out = {**without, "their text is in the frozen test": 0, "their text repeats": 0}
     left_out["their text is in the frozen test"] = sum(text_key(row.input) in tested for row in corrections)
     left_out["their text repeats"] = len(corrections) - left_out["their text is in the frozen test"] - len(usable)
     fresh = {key: row for key, row in usable.items() if is_fresh(key)}

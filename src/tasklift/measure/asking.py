@@ -36,6 +36,7 @@ class Asking:
         seed: passed to it.
         store: where its answers are kept; None: nowhere.
         tell: told how many of the rows are done.
+        repeat: which deliberate repeat this is; a repeat asks only for final answers.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Asking:
     seed: int
     store: EvaluationFolder | None
     tell: Callable[[int], None]
+    repeat: int = 0
 
     async def predictions(self, stored: Mapping[str, Prediction]) -> list[Prediction]:
         """One prediction a row, in order. Stored ones are taken, except those that failed in passing.
@@ -56,7 +58,7 @@ class Asking:
         have = {row_id: answer for row_id, answer in stored.items() if not _passing(answer)}
         told: list[Prediction] = []  # by this run, in the order of the answers
         batches = iter(self._batches(have))
-        context = Context(seed=self.seed, all_stages=True)
+        context = Context(seed=self.seed, repeat=self.repeat, all_stages=self.repeat == 0)
         self.tell(sum(row.id in have for row in self.rows))
 
         async def work() -> None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from tasklift.dataset import Dataset, overlapping_texts, refuse_leakage
 from tasklift.measure.asking import Asking
 from tasklift.measure.metrics import Comparison, Scores, compare, right_of, score
+from tasklift.measure.noise import NoiseFloor
 from tasklift.measure.store import EvaluationFolder
 from tasklift.prediction import Prediction
 from tasklift.strategies.artifact import Card, fingerprint_of
@@ -69,6 +70,7 @@ class Evaluation:
         comparisons: name -> comparison with the reference.
         overlap: ids of rows whose text also stands in the training rows.
         made: command, date, machine, versions.
+        noise: name -> noise floor of an A/A run; empty where there was none.
     """
 
     id: str
@@ -79,6 +81,7 @@ class Evaluation:
     comparisons: Mapping[str, Comparison]
     overlap: frozenset[str] = frozenset()
     made: Mapping[str, Any] = field(default_factory=dict)
+    noise: Mapping[str, NoiseFloor] = field(default_factory=dict)
 
     def result(self, name: str) -> CandidateResult:
         """The candidate called `name`."""

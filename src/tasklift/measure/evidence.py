@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from tasklift.errors import DataError
 from tasklift.measure.evaluation import CandidateResult, Evaluation
+from tasklift.measure.judged import Judged
 from tasklift.measure.metrics import right_of
+from tasklift.measure.noise import NoiseFloor
 from tasklift.prediction import Usage
 from tasklift.strategies.artifact import fingerprint_of
 from tasklift.strategy import Resources
@@ -60,6 +62,9 @@ class OptionEvidence:
         end_of_life: day on which its vendor shuts it down; None: not announced, or not known.
         fingerprint: of the candidate; '' where it has none.
         curve: the same option with fewer labels.
+        noise_floor: difference of accuracy that two runs of it reach by chance; None: it was not run twice.
+        judge: what a model that judges said, and what it is worth; then `score` holds corrected values, which
+            only together mean something and may lie outside 0 to 1. None: people or the expected answers judged.
     """
 
     name: str
@@ -77,6 +82,8 @@ class OptionEvidence:
     end_of_life: datetime.date | None = None
     fingerprint: str = ""
     curve: tuple[CurvePoint, ...] = ()
+    noise_floor: float | None = None
+    judge: Judged | None = None
 
     @property
     def answered(self) -> Flags:
@@ -155,7 +162,14 @@ class Evidence:
             for o in self.options.values()
         ]
         money = [(o.name, None if o.cost_usd is None else float(o.cost_usd.sum())) for o in self.options.values()]
-        return fingerprint_of(self.source, list(self.item_ids), parts, money, dict(self.provenance))[:16]
+        floors = [o.noise_floor for o in self.options.values()]
+        seen = [self.source, list(self.item_ids), parts, money, dict(self.provenance)]
+        return fingerprint_of(*seen, *([floors] if any(f is not None for f in floors) else []))[:16]
+
+    @property
+    def judges(self) -> dict[str, Judged]:
+        """Option -> what its judge is worth, of those that a model judged."""
+        return {name: option.judge for name, option in self.options.items() if option.judge is not None}
 
     @classmethod
     def from_evaluation(cls, evaluation: Evaluation) -> Evidence:
@@ -165,7 +179,7 @@ class Evidence:
         return cls(
             source=f"evaluation {evaluation.id}",
             item_ids=tuple(row.id for row in rows),
-            options={result.name: _measured(result, rows.outputs) for result in results},
+            options={r.name: _measured(r, rows.outputs, evaluation.noise.get(r.name)) for r in results},
             expected=tuple(rows.outputs),
             slices=tuple(row.slice for row in rows),
             clusters=_clusters([row.group for row in rows]),
@@ -180,7 +194,7 @@ class Evidence:
         )
 
 
-def _measured(result: CandidateResult, expected: Sequence[Any]) -> OptionEvidence:
+def _measured(result: CandidateResult, expected: Sequence[Any], noise: NoiseFloor | None) -> OptionEvidence:
     hosted = result.card.parameters.get("model") if result.traits["remote"] else None
     return OptionEvidence(
         name=result.name,
@@ -195,6 +209,7 @@ def _measured(result: CandidateResult, expected: Sequence[Any]) -> OptionEvidenc
         traits=result.traits,
         model=str(hosted) if hosted else None,
         fingerprint=result.card.fingerprint,
+        noise_floor=noise.floor if noise else None,
     )
 
 
@@ -217,7 +232,7 @@ def _check(option: OptionEvidence, rows: int, source: str) -> None:
             "give each a score from 0 to 1, or leave the rows out"
         )
     seen = option.score[~np.isnan(option.score)]
-    if ((seen < 0) | (seen > 1)).any():
+    if option.judge is None and ((seen < 0) | (seen > 1)).any():
         raise DataError(f"{source}: {option.name} has a score of {seen[(seen < 0) | (seen > 1)][0]:g}, not in 0..1")
     if option.cost_usd is not None and not (np.isfinite(option.cost_usd) & (option.cost_usd >= 0)).all():
         raise DataError(f"{source}: {option.name} has a cost that is negative or no number")

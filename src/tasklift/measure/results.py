@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
+from statistics import fmean, variance
 from typing import Any
 
 import numpy as np
 
 from tasklift.errors import DataError
-from tasklift.measure.evidence import Evidence, OptionEvidence, Unpaired
+from tasklift.measure.evidence import Evidence, Flags, Floats, OptionEvidence, Unpaired
+from tasklift.measure.judged import Judged, corrected
 from tasklift.strategies.artifact import fingerprint_of
 
+#: 97.5th percentile of a standard normal.
+Z95 = 1.959964
 FAMILIES = ("prompt", "finetune", "layered", "human", "baseline")
 #: How many item ids are named where rows are left out.
 NAMED = 5
@@ -38,6 +41,7 @@ class ResultRow:
         expected: the right answer; None: not known.
         error: why no answer came; '' where one did.
         deferred: the option left the item to a person.
+        judge: how right a model that judges says it is, 0 to 1; None: none did. Then `correct` is a person's label.
     """
 
     item_id: str
@@ -51,6 +55,7 @@ class ResultRow:
     expected: str | None = None
     error: str = ""
     deferred: bool = False
+    judge: float | None = None
 
 
 def family_of(option: str) -> str:
@@ -90,10 +95,11 @@ def evidence_of(
         raise DataError(f"{source}: no item was answered by every option (judged items: {counts})")
     items = [item for item in next(iter(judged.values())) if item in common]
     firsts = [_first_known(judged, item) for item in items]
+    options = {option: _option(option, [found[item] for item in items]) for option, found in judged.items()}
     return Evidence(
         source=source,
         item_ids=tuple(items),
-        options={option: _option(option, [found[item] for item in items]) for option, found in judged.items()},
+        options=options,
         expected=tuple(row.expected for row in firsts),
         slices=tuple(row.slice for row in firsts),
         clusters=tuple(row.cluster or f"row {at}" for at, row in enumerate(firsts))
@@ -101,13 +107,13 @@ def evidence_of(
         else None,
         provenance={**(provenance or {}), "rows": fingerprint_of([_plain(judged, item) for item in items])},
         unpaired=tuple(left_out),
-        notes=tuple(notes),
+        notes=(*notes, *(option.judge.told(name) for name, option in options.items() if option.judge)),
     )
 
 
 def _judged(repeats: list[ResultRow]) -> list[ResultRow]:
     """Repeats that say how right the option was, or that nobody asked it."""
-    return [row for row in repeats if row.correct is not None or row.error or row.deferred]
+    return [row for row in repeats if {row.correct, row.judge} != {None} or row.error or row.deferred]
 
 
 def _left_out(
@@ -126,7 +132,7 @@ def _left_out(
 def _option(name: str, answers: Sequence[list[ResultRow]]) -> OptionEvidence:
     """Repeats averaged: [rows]."""
     deferred = np.array([all(row.deferred for row in repeats) for repeats in answers])
-    score = np.array([np.nan if away else _score(r) for r, away in zip(answers, deferred, strict=True)])
+    score, judged = _scored(name, answers, deferred)
     costs = [fmean(known) if (known := [r.cost_usd for r in rs if r.cost_usd is not None]) else None for rs in answers]
     known = [cost for cost in costs if cost is not None]
     outputs = tuple(repeats[0].output for repeats in answers)
@@ -141,7 +147,43 @@ def _option(name: str, answers: Sequence[list[ResultRow]]) -> OptionEvidence:
         # A row without a cost gets the mean of the others: what is known of an item's price.
         cost_usd=np.array([fmean(known) if c is None else c for c in costs]) if known else None,
         latencies_s=seconds,
+        noise_floor=None if judged else _floor(answers),
+        judge=judged,
     )
+
+
+def _scored(name: str, answers: Sequence[list[ResultRow]], deferred: Flags) -> tuple[Floats, Judged | None]:
+    """[rows] scores, repeats averaged, corrected where a model judged some of them."""
+    if all(row.judge is None for repeats in answers for row in repeats):
+        score = [np.nan if away else _score(repeats) for repeats, away in zip(answers, deferred, strict=True)]
+        return np.array(score), None
+    open_ = [[row for row in repeats if not row.deferred] for repeats in answers]
+    human, judge = (
+        np.array([_mean([getattr(row, key) for row in repeats if not row.error]) for repeats in open_])
+        for key in ("correct", "judge")
+    )
+    wrong = np.array([bool(repeats) and all(row.error for row in repeats) for repeats in open_])
+    values, found = corrected(name, human, judge, wrong | deferred)
+    return np.where(deferred, np.nan, values), found
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else np.nan
+
+
+def _floor(answers: Sequence[list[ResultRow]]) -> float | None:
+    """Noise of the mean over the repeats, where every item that the option answered has some; else None.
+
+    Each pair of repeats is an A/A run: half its mean squared move is the variance of one answer, and the mean
+    of R repeats of n items has that over R n. The floor is that of the difference of two such means.
+    """
+    scores = [[_score([row]) for row in repeats if not row.deferred] for repeats in answers]
+    scores = [some for some in scores if some]
+    if not scores or min(map(len, scores)) < 2:
+        return None
+    spread = sum(variance(some) / len(some) for some in scores) + 1 / fmean(map(len, scores))
+    return float(Z95 * (2 * spread) ** 0.5 / (len(scores) + 2))
 
 
 def _score(repeats: list[ResultRow]) -> float:
@@ -155,4 +197,8 @@ def _first_known(judged: Mapping[str, Mapping[str, list[ResultRow]]], item: str)
 
 
 def _plain(judged: Mapping[str, Mapping[str, list[ResultRow]]], item: str) -> list[Any]:
-    return [item, *([o, [[r.correct, r.cost_usd, r.error] for r in found[item]]] for o, found in judged.items())]
+    return [item, *([o, [_facts(row) for row in found[item]]] for o, found in judged.items())]
+
+
+def _facts(row: ResultRow) -> list[Any]:
+    return [row.correct, row.cost_usd, row.error, *([] if row.judge is None else [row.judge])]

@@ -15,7 +15,7 @@ from tasklift.measure.evidence import Evidence
 from tasklift.measure.results import ResultRow, evidence_of
 
 REQUIRED = ("item_id", "option", "correct", "cost_usd", "latency_s")
-OPTIONAL = ("slice", "cluster", "output", "expected", "error", "deferred", "currency")
+OPTIONAL = ("slice", "cluster", "output", "expected", "error", "deferred", "currency", "judge")
 _YES, _NO = {"1", "true", "yes"}, {"", "0", "false", "no"}
 
 
@@ -69,13 +69,10 @@ def _row(row: Mapping[str, str], where: str) -> ResultRow:
             raise DataError(f"{where}: {name} is empty")
     if row.get("currency", "USD").upper() not in ("", "USD"):
         raise DataError(f"{where}: currency {row['currency']}: amounts must be in USD; convert them first")
-    correct = _number(row["correct"], "correct", where)
-    if correct is not None and not 0 <= correct <= 1:
-        raise DataError(f"{where}: correct is {row['correct']}; it must be 0, 1 or a score between")
     return ResultRow(
         item_id=row["item_id"],
         option=row["option"],
-        correct=correct,
+        correct=_share(row["correct"], "correct", where),
         cost_usd=_amount(row, "cost_usd", where),
         latency_s=_amount(row, "latency_s", where),
         slice=_slice(row.get("slice", "")),
@@ -84,6 +81,7 @@ def _row(row: Mapping[str, str], where: str) -> ResultRow:
         expected=row.get("expected"),
         error=row.get("error", ""),
         deferred=_flag(row.get("deferred", ""), where),
+        judge=_share(row.get("judge", ""), "judge", where),
     )
 
 
@@ -99,6 +97,13 @@ def _number(text: str, name: str, where: str) -> float | None:
     if math.isinf(value):
         raise DataError(f"{where}: {name} is {text!r}")
     return None if math.isnan(value) else value
+
+
+def _share(text: str, name: str, where: str) -> float | None:
+    value = _number(text, name, where)
+    if value is not None and not 0 <= value <= 1:
+        raise DataError(f"{where}: {name} is {text}; it must be 0, 1 or a score between")
+    return value
 
 
 def _amount(row: Mapping[str, str], name: str, where: str) -> float | None:

@@ -10,6 +10,7 @@ from tasklift.dataset import Dataset, Example
 from tasklift.errors import DataError
 from tasklift.measure.evaluation import CandidateResult, Evaluation
 from tasklift.measure.metrics import compare, right_of, score
+from tasklift.measure.noise import read_floors
 from tasklift.measure.store import EvaluationFolder
 from tasklift.prediction import Prediction
 from tasklift.schema import parse
@@ -59,9 +60,8 @@ def load_evaluation(state: Path, identity: str, reviewer_accuracy: float) -> Eva
     rights = {result.name: right_of(result.predictions, rows.outputs) for result in results}
     made = {key: manifest[key] for key in MADE if key in manifest}
     compared = compare(rights, manifest["reference"])
-    return Evaluation(
-        identity, task, rows, results, manifest["reference"], compared, frozenset(manifest["overlap"]), made
-    )
+    overlap, noise = frozenset(manifest["overlap"]), read_floors(store.folder)
+    return Evaluation(identity, task, rows, results, manifest["reference"], compared, overlap, made, noise)
 
 
 def _result(

@@ -15,6 +15,7 @@ from sqlalchemy import func, insert, select, update
 
 from tasklift.dataset import Example
 from tasklift.errors import DataError, TrafficError, UnknownIdError
+from tasklift.operate.people import objection_digest, objections_of
 from tasklift.operate.tables import feedback, reviews, traces
 from tasklift.operate.traffic import Trace, new_id, review_rows
 from tasklift.task import Task
@@ -33,6 +34,7 @@ class Review:
         suggestion: what the candidate would have said, or said.
         confidence: of that.
         answer, by, answered_at: None until somebody answered.
+        subject: the person it is about; '' where nobody was named.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Review:
     answer: str | None = None
     by: str | None = None
     answered_at: float | None = None
+    subject: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain fields."""
@@ -154,9 +157,12 @@ async def add_feedback(database: Database, task: Task, given: Feedback, by: str)
         task.check_output(given.label)
     identity = new_id("fb")
     async with database.write() as connection:
-        said = select(traces.c.output).where(traces.c.id == given.trace)
-        output = (await connection.execute(said)).scalar_one_or_none()
-        row = {**asdict(given), "id": identity, "task": task.name, "at": time.time(), "by": by}
+        said = select(traces.c.output, traces.c.subject).where(traces.c.id == given.trace)
+        asked = select(reviews.c.subject).where(reviews.c.trace == given.trace).limit(1)
+        output, subject = (await connection.execute(said)).one_or_none() or (None, None)
+        if subject is None:  # a deferred row is in the queue before its trace is written
+            subject = (await connection.execute(asked)).scalar_one_or_none() or ""
+        row = {**asdict(given), "id": identity, "task": task.name, "at": time.time(), "by": by, "subject": subject}
         row["is_correction"] = given.label is not None and output is not None and output != given.label
         await connection.execute(insert(feedback), [row])
     return identity
@@ -180,12 +186,17 @@ async def counts(database: Database, task: str) -> dict[str, int]:
         }
 
 
-async def corrected_rows(database: Database, task: Task) -> tuple[list[Example], int]:
-    """Labelled rows that people gave in production, and how many labels have no text to go with.
+#: Why a label made no row.
+NO_TEXT, OBJECTED = "their text was not kept", "their person objects to training"
+
+
+async def corrected_rows(database: Database, task: Task) -> tuple[list[Example], dict[str, int]]:
+    """Labelled rows that people gave in production, and why other labels made none: reason -> how many.
 
     A person's review counts more than a caller's label, the latest label more than an earlier one. `source`
-    says where a row comes from, `time` when it was labelled.
+    says where a row comes from, `time` when it was labelled. Rows of people who object to training are left out.
     """
+    objectors = await objections_of(database)
     async with database.read() as connection:
         asked = select(reviews).where(reviews.c.task == task.name, reviews.c.answered_at.is_not(None))
         answered = (await connection.execute(asked)).mappings().all()
@@ -197,17 +208,20 @@ async def corrected_rows(database: Database, task: Task) -> tuple[list[Example],
         )
         labelled = (await connection.execute(said)).mappings().all()
     rows: dict[str, Example] = {}
-    without_text = 0
+    left_out = {NO_TEXT: 0, OBJECTED: 0}
     for source, found in [("feedback", labelled), ("review", answered)]:
         for row in found:
             value = json.loads(row["input"]) if row["input"] else None
             label = row["label"] if source == "feedback" else row["answer"]
             at = row["at"] if source == "feedback" else row["answered_at"]
+            if row["subject"] and objection_digest(row["subject"]) in objectors:
+                left_out[OBJECTED] += 1
+                continue
             if value is None or label not in task.labels:
-                without_text += 1
+                left_out[NO_TEXT] += 1
                 continue
             rows[row["trace"]] = Example(row["trace"], value, label, source=f"{source}:{row['id']}", time=_iso(at))
-    return list(rows.values()), without_text
+    return list(rows.values()), left_out
 
 
 def _iso(at: float) -> str:

@@ -17,6 +17,10 @@ from tasklift_platform.watch import Watch
 
 #: How often a worker asks its watch for a new release: well below the second in which a rollback has to work.
 POLL_S = 0.1
+#: The counter of changes to artifacts: rows of a person were taken out.
+ARTIFACTS = "artifacts"
+#: A candidate that was read again goes on answering what it has begun, for this long.
+RETIRE_S = 60.0
 #: Candidates that no route needs any more stay loaded, so that a rollback needs no loading.
 KEPT = 4
 
@@ -85,6 +89,7 @@ class Router:
     live: dict[str, Live] = field(default_factory=dict)
     _loaded: dict[tuple[str, str], Candidate] = field(default_factory=dict)
     _watching: asyncio.Task[None] | None = None
+    _retiring: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def refresh(self) -> None:
         """Follow every release that is newer than what is in memory.
@@ -100,6 +105,25 @@ class Router:
                     self.live[task] = await self._follow(release, known)
         await self._forget()
 
+    async def reload(self) -> None:
+        """Read every candidate from its artifact again: rows were taken out of some. Those that no route needs are
+        dropped.
+
+        Raises:
+            DatabaseError: the database cannot be read; what is in memory stays.
+        """
+        current = [await self.releases.current(task) for task in self.live]
+        old, self._loaded = self._loaded, {}
+        for release in current:
+            if release is not None:
+                self.live[release.task] = await self._follow(release, self.live.get(release.task))
+        kept = {id(arm.candidate) for arm in self._arms()}
+        for candidate in old.values():
+            if id(candidate) not in kept:
+                task = asyncio.create_task(_retire(candidate))
+                self._retiring.add(task)
+                task.add_done_callback(self._retiring.discard)
+
     def follow(self, watch: Watch) -> None:
         """Refresh in the background, whenever `watch` sees a new release, until `aclose`."""
         self._watching = asyncio.create_task(self._keep_up(watch))
@@ -110,19 +134,24 @@ class Router:
             self._watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watching
+        for task in self._retiring:
+            task.cancel()
         for candidate in self._loaded.values():
             await candidate.aclose()
         self._loaded.clear()
 
     async def _keep_up(self, watch: Watch) -> None:
-        seen = -1
+        seen, read = -1, None
         while True:
             try:
                 await watch.fresh()
-                revision = watch.revision(REVISION)
+                revision, artifacts = watch.revision(REVISION), watch.revision(ARTIFACTS)
                 if revision != seen:
                     await self.refresh()
                     seen = revision
+                if read is not None and artifacts != read:
+                    await self.reload()
+                read = artifacts
             except DatabaseError as error:
                 _log.warning("releases cannot be read (%s); those in memory go on", error)
             await asyncio.sleep(POLL_S)
@@ -155,15 +184,22 @@ class Router:
             self._loaded[place] = await asyncio.to_thread(self.load, *place)
         return LiveArm(arm, self._loaded[place])
 
+    def _arms(self) -> list[LiveArm]:
+        return [arm for live in self.live.values() for arm in _arms_of(live)]
+
     async def _forget(self) -> None:
         """Close the candidates that no release needs, but for the newest few."""
-        needed = {
-            (task, arm.arm.candidate)
-            for task, live in self.live.items()
-            for route in live.routes.values()
-            for arm in (route.stable, route.challenger)
-            if arm is not None
-        }
+        needed = {(task, arm.arm.candidate) for task, live in self.live.items() for arm in _arms_of(live)}
         idle = [name for name in self._loaded if name not in needed]
         for name in idle[: max(0, len(idle) - KEPT)]:
             await self._loaded.pop(name).aclose()
+
+
+def _arms_of(live: Live) -> list[LiveArm]:
+    return [arm for route in live.routes.values() for arm in (route.stable, route.challenger) if arm is not None]
+
+
+async def _retire(candidate: Candidate) -> None:
+    """Close it when what it has begun is done."""
+    await asyncio.sleep(RETIRE_S)
+    await candidate.aclose()

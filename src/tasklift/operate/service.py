@@ -45,12 +45,14 @@ class Asked:
         sticky: decides between stable candidate and canary, the same way every time; '': by chance.
         overlay: '' for none.
         begin: `time.perf_counter()` when the request came in.
+        subject: the person it is about, as `people.person_key` writes it; '' where nobody was named.
     """
 
     caller: str
     sticky: str = ""
     overlay: str = ""
     begin: float = field(default_factory=time.perf_counter)
+    subject: str = ""
 
 
 @dataclass(slots=True)
@@ -178,6 +180,7 @@ class Service:
             answered.prediction,
             took_s,
             answered.cost_usd,
+            subject=asked.subject,
         )
 
     def _price(self, served: Served, arm: LiveArm) -> Price:

@@ -21,7 +21,8 @@ releases = Table(
     Column("routes", Text, nullable=False),
 )
 
-#: One row an answer; `pair` of a shadow answer is the id of the trace it stands beside.
+#: One row an answer; `subject` is the person it is about ("": nobody was named), `pair` of a shadow answer the id
+#: of the trace it stands beside.
 traces = Table(
     "traces",
     metadata,
@@ -43,6 +44,8 @@ traces = Table(
     Column("pair", Text),
     Column("input", Text),
     Column("prediction", Text, nullable=False),
+    Column("subject", Text, nullable=False, server_default=""),
+    Index("traces_of_subject", "subject"),
     Index("traces_of_release", "task", "release", "arm"),
     Index("traces_in_time", "task", "at"),
     Index("traces_paired", "pair"),
@@ -61,6 +64,8 @@ feedback = Table(
     Column("is_correction", Boolean, nullable=False),
     Column("score", Double),
     Column("comment", Text),
+    Column("subject", Text, nullable=False, server_default=""),
+    Index("feedback_of_subject", "subject"),
     Index("feedback_of_trace", "trace"),
     Index("feedback_of_task", "task", "at"),
 )
@@ -80,6 +85,8 @@ reviews = Table(
     Column("answer", Text),
     Column("by", Text),
     Column("answered_at", Double),
+    Column("subject", Text, nullable=False, server_default=""),
+    Index("reviews_of_subject", "subject"),
     Index("reviews_of_trace", "trace"),
     Index("reviews_open", "task", "answered_at", "at"),
 )
@@ -92,4 +99,22 @@ losses = Table(
     Column("at", Double, nullable=False),
     Column("traces", Integer, nullable=False),
     Column("reason", Text, nullable=False),
+)
+
+#: People whose rows are not trained on, by a hash of their identifier: it outlives their erasure.
+objections = Table(
+    "objections",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("by", Text, nullable=False),
+)
+
+#: While a person is being erased: the rows that are about them, for stores that know rows and no people.
+erasing = Table(
+    "erasing",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("task", Text, primary_key=True),
+    Column("row", Text, primary_key=True),
 )

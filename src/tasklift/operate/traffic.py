@@ -56,6 +56,7 @@ class Trace:
         cost_usd: at the prices of the moment.
         pair: of a shadow answer, the trace it stands beside.
         review: of a row that a person is to look at: (review id, reason, input).
+        subject: the person it is about, as `people.person_key` writes it; '' where nobody was named.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Trace:
     cost_usd: float
     pair: str | None = None
     review: tuple[str, str, Mapping[str, Any] | None] | None = None
+    subject: str = ""
 
 
 def new_id(prefix: str) -> str:
@@ -230,6 +232,7 @@ def review_rows(trace: Trace) -> list[dict[str, Any]]:
         "input": None if value is None else _json(value),
         "suggestion": None if best is None or best.output is None else str(best.output),
         "confidence": None if best is None else best.confidence,
+        "subject": trace.subject,
     }
     return [row]
 
@@ -279,6 +282,7 @@ def _row(trace: Trace) -> dict[str, Any]:
         "pair": trace.pair,
         "input": None if trace.input is None else _json(trace.input),
         "prediction": _json(said.to_json()),
+        "subject": trace.subject,
     }
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from tasklift_platform.keys import ApiKey, KeyRing
 
-#: `predict` and `predict:TASK` answer; `feedback` judges; `review` answers reviews; `operate` reads metrics.
-SCOPES = ("predict", "feedback", "review", "operate")
+#: `predict` and `predict:TASK` answer; `feedback` judges; `review` answers reviews; `operate` reads metrics;
+#: `people` erases and exports.
+SCOPES = ("predict", "feedback", "review", "operate", "people")
 _ANYBODY = ApiKey("", "anybody", frozenset({"*"}))
 
 

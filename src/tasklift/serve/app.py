@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from tasklift.errors import TaskliftError
+from tasklift.jobs.erase import Erasing
 from tasklift.operate.guard import Guard
 from tasklift.operate.ledger import Ledger
 from tasklift.operate.load import load_for_production, promised_risk
@@ -24,9 +25,9 @@ from tasklift.operate.release import Releases
 from tasklift.operate.route import Load, Router
 from tasklift.operate.service import Served, Service
 from tasklift.operate.store import open_store
-from tasklift.operate.traffic import TraceWriter, count_left_behind
+from tasklift.operate.traffic import WINDOW_S, TraceWriter, count_left_behind
 from tasklift.project import Project
-from tasklift.serve import native, pages
+from tasklift.serve import native, pages, people
 from tasklift.serve.access import Access
 from tasklift.serve.http import BODY_TIMEOUT_S, MAX_BODY, ApiError, Receive, Scope, Send, send_error, to_api_error
 from tasklift.serve.metrics import ServeMetrics
@@ -59,6 +60,7 @@ class Worker:
         self.api = FastAPI(title="Tasklift", version="1", lifespan=self._lifespan, docs_url=None, redoc_url=None)
         self.api.include_router(native.router)
         self.api.include_router(pages.router)
+        self.api.include_router(people.router)
         self.api.openapi = lambda: document(self.api)  # type: ignore[method-assign]
         for kind in (ApiError, TaskliftError, HTTPException, RequestValidationError):
             self.api.add_exception_handler(kind, _answer_error)
@@ -111,6 +113,7 @@ class Worker:
         service = Service(served, router, writer, database, lambda name, candidate: price_of(project, name, candidate))
         keys = None if settings.is_open else KeyRing(database, watch, Rates(settings.workers))
         api.state.access, api.state.service = Access(keys), service
+        api.state.erasing = Erasing(project, database, _settled(writer, settings.workers))
         await router.refresh()
         router.follow(watch)
         writer.start()
@@ -137,6 +140,17 @@ def _loader(settings: ServeSettings, project: Project) -> Load:
         return load_for_production(settings.state, fingerprint, limits)
 
     return load
+
+
+def _settled(writer: TraceWriter, workers: int) -> Callable[[], Awaitable[None]]:
+    """Returns when the traces of earlier answers are written: by this worker now, by others within their window."""
+
+    async def settle() -> None:
+        await writer.flush()
+        if workers > 1:
+            await asyncio.sleep(2 * WINDOW_S)
+
+    return settle
 
 
 def create() -> Worker:

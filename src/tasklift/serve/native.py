@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasklift.operate import review as reviewing
+from tasklift.operate.people import person_key
 from tasklift.operate.service import Answered, Asked, Service
 from tasklift.operate.traffic import WINDOW_S, is_recent
 from tasklift.serve.http import ApiError, failure_error
@@ -49,6 +50,7 @@ class PredictBody(_Strict):
     input: dict[str, str] | None = None
     inputs: Annotated[list[dict[str, str]], Field(min_length=1, max_length=MOST_ROWS)] | None = None
     caller: Name | None = None
+    subject: Name | None = None
     overlay: Name = ""
 
 
@@ -117,8 +119,9 @@ async def predict(task: TaskName, body: PredictBody, key: Key, service: TheServi
     if (body.input is None) == (body.inputs is None):
         raise ApiError(400, "give `input` or `inputs`, one of them", "invalid_value", "input")
     values = [body.input] if body.input is not None else body.inputs or []
-    caller = clean(body.caller or "")
-    asked = Asked(caller or key.name, caller, clean(body.overlay), begin)
+    caller = person_key(body.caller or "")
+    subject = person_key(body.subject or "") or caller
+    asked = Asked(caller or key.name, caller, clean(body.overlay), begin, subject)
     answers = await service.answer_all(task, values, asked)
     if body.inputs is not None:
         return JSONResponse({"task": task, "results": [_result(answered) for answered in answers]})

@@ -1,8 +1,9 @@
 """`/v1/chat/completions` and `/v1/models`, as OpenAI's clients speak them.
 
 The hot path: plain ASGI, no validation models, bodies put together from text. The task's name is the model's
-name, the last user message is the input, `metadata.overlay` chooses an overlay, and `user` (or
-`safety_identifier`) decides between stable candidate and canary.
+name, the last user message is the input, `metadata.overlay` chooses an overlay, `user` (or `safety_identifier`)
+decides between stable candidate and canary, and `metadata.subject` names the person it is about where that is not
+the user.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasklift.errors import TaskliftError
+from tasklift.operate.people import person_key
 from tasklift.operate.service import Answered, Asked, Service
 from tasklift.operate.traffic import best_guess
 from tasklift.serve.access import Access
@@ -43,6 +45,7 @@ class ChatRequest:
     task: str
     text: str
     caller: str
+    subject: str
     overlay: str
     stream: bool
     with_usage: bool
@@ -63,7 +66,7 @@ class Chat:
             key = await self.access.check(bearer(headers))
             asked = parse_chat(parse_json(await read_body(headers, receive)), self.service)
             key.require(f"predict:{asked.task}")
-            who = Asked(asked.caller or key.name, asked.caller, asked.overlay, begin)
+            who = Asked(asked.caller or key.name, asked.caller, asked.overlay, begin, asked.subject)
             field = self.service.served[asked.task].task.input_fields[0]
             answered = await self.service.answer(asked.task, {field: asked.text}, who)
             if answered.prediction.error is not None:
@@ -97,14 +100,16 @@ def parse_chat(body: Mapping[str, Any], service: Service) -> ChatRequest:
     if not isinstance(options, dict):
         raise ApiError(400, "`stream_options` must be an object", "invalid_value", "stream_options")
     metadata = body.get("metadata") or {}
-    overlay = metadata.get("overlay", "") if isinstance(metadata, dict) else None
-    if not isinstance(overlay, str):
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ApiError(400, "`metadata` must be an object of texts", "invalid_value", "metadata")
     caller = body.get("safety_identifier") or body.get("user")
     if caller is not None and not isinstance(caller, str):
         raise ApiError(400, "`user` must be text", "invalid_value", "user")
     text = last_user_text(body.get("messages"))
-    return ChatRequest(model, text, clean(caller or ""), clean(overlay), stream, bool(options.get("include_usage")))
+    named = person_key(caller or "")
+    subject = person_key(metadata.get("subject", "")) or named
+    overlay = clean(metadata.get("overlay", ""))
+    return ChatRequest(model, text, named, subject, overlay, stream, bool(options.get("include_usage")))
 
 
 def unknown_model(model: str, service: Service) -> ApiError:

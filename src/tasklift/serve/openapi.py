@@ -17,6 +17,7 @@ _MESSAGE = {
         "content": {"type": "string", "pattern": r"\S"},
     },
 }
+_METADATA = "`overlay` chooses an overlay; `subject` names the person it is about, where that is not `user`"
 _FROM_USER = {"type": "object", "properties": {"role": {"const": "user"}}, "required": ["role"]}
 _REQUEST = {
     "type": "object",
@@ -33,7 +34,7 @@ _REQUEST = {
         "stream": {"type": "boolean"},
         "stream_options": {"type": "object", "properties": {"include_usage": {"type": "boolean"}}},
         "user": {"type": "string", "description": "who asks; decides between stable candidate and canary"},
-        "metadata": {"type": "object", "additionalProperties": _TEXT, "description": "`overlay` chooses an overlay"},
+        "metadata": {"type": "object", "additionalProperties": _TEXT, "description": _METADATA},
     },
 }
 _ANSWER = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasklift.data.split import split_dataset
-from tasklift.dataset import Dataset
+from tasklift.dataset import Dataset, text_key
 from tasklift.errors import DataError, StrategyError
 from tasklift.prediction import Prediction, Usage
 from tasklift.strategies.artifact import Arrays, Card, write_artifact
@@ -20,6 +21,10 @@ from tasklift.strategy import Candidate, Context, Family, Input, Resources, Trai
 from tasklift.worker import on_worker
 
 Probabilities = NDArray[np.float64]
+#: Up to so many rows, choices are made by cross-validation on all of them: a cut would leave too few to judge by.
+FEW_ROWS = 2000
+FOLDS = 3
+_TOO_FEW = "{} training rows leave none to validate on; give one label at least 3 rows of different text"
 
 
 class ClassifierCandidate(Candidate):
@@ -99,10 +104,30 @@ def validation_cut(train: Dataset, seed: int, share: float = 0.85) -> tuple[Data
     try:
         fitting, validation = split_dataset(train, share, by="label", seed=seed)
     except DataError as error:
-        raise StrategyError(
-            f"{len(train)} training rows leave none to validate on; give one label at least 3 rows of different text"
-        ) from error
+        raise StrategyError(_TOO_FEW.format(len(train))) from error
     return fitting, validation
+
+
+def cross_folds(train: Dataset, folds: int, seed: int) -> NDArray[np.int64]:
+    """[n] the fold of each row, for cross-validation on all of them: labels are dealt out evenly, and rows of equal
+    text stay together.
+
+    Raises:
+        StrategyError: no label would be both learnt and judged.
+    """
+    texts: dict[str, list[int]] = {}
+    for place, row in enumerate(train):
+        texts.setdefault(text_key(row.input), []).append(place)
+    units = list(texts.values())
+    kinds = Counter(repr(train.examples[unit[0]].output) for unit in units)
+    if max(kinds.values(), default=0) < 3:
+        raise StrategyError(_TOO_FEW.format(len(train)))
+    shuffled = [units[at] for at in np.random.default_rng(seed).permutation(len(units))]
+    shuffled.sort(key=lambda unit: repr(train.examples[unit[0]].output))  # stable: random within a label
+    out = np.zeros(len(train), dtype=np.int64)
+    for turn, unit in enumerate(shuffled):
+        out[unit] = turn % folds
+    return out
 
 
 def spread(columns: NDArray[np.float64], seen: Sequence[int], labels: int) -> NDArray[np.float64]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,30 +13,35 @@ import torch
 from numpy.typing import NDArray
 
 from tasklift.data.embed import Vectors, open_embedder
-from tasklift.data.embed_minilm import bucketed, has_bfloat16, load_backbone, mean_pooled, padded, token_ids
 from tasklift.dataset import Dataset
 from tasklift.stats.calibration import fit_temperature
 from tasklift.strategies.artifact import Arrays, Card, read_arrays
 from tasklift.strategies.checkpoint import Checkpoint
 from tasklift.strategies.classifier import (
+    FEW_ROWS,
+    FOLDS,
     ClassifierCandidate,
     Probabilities,
+    cross_folds,
     label_indices,
     texts_of,
     validation_cut,
 )
-from tasklift.strategies.frozen import Head, choose_head, fit_head
+from tasklift.strategies.frozen import choose_crossed, choose_head, fit_head
+from tasklift.strategies.net import Net
 from tasklift.strategies.recipe import Recipe, require, require_rows
-from tasklift.strategies.training import Progress
+from tasklift.strategies.training import Progress, Schedule, train_epochs
 from tasklift.strategy import Family, Resources
 from tasklift.task import Task
-from tasklift.weights import locate_minilm
 from tasklift.worker import timed
 
 #: Values of C for the head that training starts from.
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
-#: Tokens, padding included, that one backward pass takes: 32 rows of the longest would take gigabytes.
-PART_TOKENS = 2048
+#: Where rows are many, so many are held out, between these shares of all: enough to tell epochs apart.
+HELD_OUT_ROWS = 500
+HELD_OUT_SHARES = (0.05, 0.15)
+#: Training stops after so many epochs in a row that were not better than the best one before.
+PATIENCE = 2
 Report = Callable[[str], None]
 
 
@@ -53,19 +58,21 @@ class Encoder(Recipe):
         batch_size: rows a step.
         half: products in bfloat16 while training, where the processor has them (half the time; answers
             are always computed in float32).
-        refit: train again on all rows for the chosen number of epochs; else the validation rows are
-            given up and the model of the best epoch is kept, at half the cost.
+        folds: parts of the cross-validation in which C, epochs and temperature are chosen; the model is then trained
+            on all rows. 1: they are chosen on rows that are held out, and the model of the best epoch is kept, for
+            a fraction of the time. 0: three where rows are few, else 1.
         seed: of the validation cut and the order of rows.
     """
 
     name: ClassVar[str] = "encoder"
     family: ClassVar[Family] = "finetune"
+    version: ClassVar[int] = 2
 
     max_epochs: int = 3
     learning_rate: float = 1e-4
     batch_size: int = 32
     half: bool = True
-    refit: bool = True
+    folds: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -76,89 +83,107 @@ class Encoder(Recipe):
             f"learning_rate={self.learning_rate} must lie between 0 and 1",
         )
         require(self.batch_size > 0, self.name, f"batch_size={self.batch_size} must be positive")
+        require(0 <= self.folds <= 20, self.name, f"folds={self.folds} must lie between 0 and 20")
 
     def base(self) -> str:
         """Snapshot of the encoder before training."""
         return open_embedder("minilm").snapshot
 
     def fit(self, task: Task, train: Dataset, report: Report = lambda line: None) -> EncoderCandidate:
-        """Choose epochs and temperature on validation; then, with `refit`, train on all rows."""
+        """Choose C, epochs and temperature on validation: see `folds`."""
         require_rows(task, train, self.name)
         done = timed(self._fit, task, train, report)
-        net, temperature, notes, tokens = done.value
+        net, chosen = done.value
+        temperature, tokens = chosen["temperature"], chosen.pop("tokens")
         setup = Resources(labels=len(train), tokens=tokens, cpu_s=done.cpu_s)
-        return EncoderCandidate(self.card(task, train, setup, notes=notes), net, temperature)
+        return EncoderCandidate(self.card(task, train, setup, notes=chosen), net, temperature)
 
-    def _fit(self, task: Task, train: Dataset, report: Report) -> tuple[Net, float, dict[str, Any], int]:
+    def _fit(self, task: Task, train: Dataset, report: Report) -> tuple[Net, dict[str, Any]]:
         progress = Progress(Checkpoint(self.fingerprint(task, train)))
-        chosen = progress.chosen
-        net: Net | None = None
-        if chosen is None:
-            net, chosen = self._choose(task, train, progress, report)
-        if self.refit or net is None:
-            progress.begin_refit(chosen)
-            net = self._refit(task, train, chosen, progress, report)
-        names = ("epochs", "validation_accuracy", "validation_history", "temperature", "c")
-        return net, chosen["temperature"], {name: chosen[name] for name in names}, chosen["tokens"]
+        folds = self.folds or (FOLDS if len(train) <= FEW_ROWS else 1)
+        if folds == 1:
+            return self._held_out(task, train, progress, report)
+        rows, labels = Rows.of(train, task), len(task.labels)
+        definitions = Rows(list(task.labels.values()), np.arange(labels))
+        if progress.chosen is None:
+            progress.begin_refit(self._cross_validated(rows, definitions, train, folds, (progress, report)))
+        chosen = dict(progress.chosen or {})
+        if chosen["definitions_learnt"]:
+            rows = rows + definitions
+        net = Net.start(fit_head(*rows.pair, chosen["c"], labels))
+        tokens = rows.tokens(net)
+        for epoch in train_epochs(net, tokens, rows.truth, self._schedule(chosen["epochs"]), progress):
+            report(f"all rows, epoch {epoch}")
+        if chosen["epochs"]:
+            net.set_head(fit_head(net.row_vectors(tokens), rows.truth, chosen["c"], labels))
+        # Each fold is left out once, so all folds together train `folds - 1` times on every row.
+        return net, chosen | {"tokens": sum(map(len, tokens)) * ((folds - 1) * self.max_epochs + chosen["epochs"])}
 
-    def _choose(self, task: Task, train: Dataset, progress: Progress, report: Report) -> tuple[Net, dict[str, Any]]:
-        """The net of the best epoch on validation, and what was chosen there."""
-        labels = list(task.labels)
-        fitting, validation = validation_cut(train, self.seed)
-        texts, truth = texts_of(fitting, task.input_fields), label_indices(fitting, labels)
-        held_out, held_truth = texts_of(validation, task.input_fields), label_indices(validation, labels)
-        embed = open_embedder("minilm").encode
-        strength, accuracy, _ = choose_head(
-            (embed(texts), truth), (embed(held_out), held_truth), STRENGTHS, len(labels)
-        )
-        net = Net.start(fit_head(embed(texts), truth, strength, len(labels)))
-        rows = net.tokenise(texts)
+    def _held_out(self, task: Task, train: Dataset, progress: Progress, report: Report) -> tuple[Net, dict[str, Any]]:
+        """The net of the best epoch on held-out rows, and what was chosen there."""
+        least, most = HELD_OUT_SHARES
+        share = min(most, max(least, HELD_OUT_ROWS / len(train)))
+        fitting, validation = (Rows.of(rows, task) for rows in validation_cut(train, self.seed, 1 - share))
+        labels = len(task.labels)
+        strength, accuracy, _ = choose_head(fitting.pair, validation.pair, STRENGTHS, labels)
+        net = Net.start(fit_head(*fitting.pair, strength, labels))
+        tokens, held_out = fitting.tokens(net), validation.tokens(net)
         progress.seen(0, accuracy, net)
-        for epoch in self._epochs(net, rows, truth, self.max_epochs, progress):
-            accuracy = float(np.mean(net.logits(held_out).argmax(1) == held_truth))
+        for epoch in train_epochs(net, tokens, fitting.truth, self._schedule(self.max_epochs), progress):
+            accuracy = float(np.mean(net.row_logits(held_out, self.half).argmax(1) == validation.truth))
             report(f"epoch {epoch}: validation {accuracy:.3f}")
             progress.seen(epoch, accuracy, net)
+            if epoch - progress.best[1] >= PATIENCE:
+                break
         accuracy, epochs, best = progress.best
         net.restore(best)
+        trained = (len(progress.history) - 1) * sum(map(len, tokens))
         chosen = {"epochs": epochs, "validation_accuracy": accuracy, "validation_history": progress.history}
-        chosen |= {"temperature": fit_temperature(net.logits(held_out), held_truth), "c": strength}
-        # Training on all rows for the chosen number of epochs is counted here too.
-        refit = epochs * sum(map(len, net.tokenise(texts_of(train, task.input_fields)))) if self.refit else 0
-        return net, chosen | {"tokens": self.max_epochs * sum(map(len, rows)) + refit}
+        temperature = fit_temperature(net.logits(validation.texts), validation.truth)
+        return net, chosen | {"temperature": temperature, "c": strength, "tokens": trained}
 
-    def _refit(self, task: Task, train: Dataset, chosen: Mapping[str, Any], progress: Progress, report: Report) -> Net:
-        """Trained on all rows, as long as was best on validation."""
-        labels = list(task.labels)
-        texts, truth = texts_of(train, task.input_fields), label_indices(train, labels)
-        net = Net.start(fit_head(open_embedder("minilm").encode(texts), truth, chosen["c"], len(labels)))
-        for epoch in self._epochs(net, net.tokenise(texts), truth, chosen["epochs"], progress):
-            report(f"refit on all rows, epoch {epoch}")
-        return net
+    def _cross_validated(
+        self, rows: Rows, definitions: Rows, train: Dataset, folds: int, told: tuple[Progress, Report]
+    ) -> dict[str, Any]:
+        """What is best on all of the few rows, each judged by a net that was trained without its fold."""
+        progress, report = told
+        fold_of = cross_folds(train, folds, self.seed)
+        plan = choose_crossed(rows.pair, definitions.vectors, fold_of, STRENGTHS)
+        logits = np.zeros((self.max_epochs + 1, len(train), len(definitions.texts)))
+        for fold in range(folds):
+            held_out = fold_of == fold
+            fitting = rows.part(~held_out) + (definitions if plan.definitions else definitions.part(slice(0)))
+            found = progress.fold(fold)
+            if found is None:
+                found = self._fold(fitting, rows.part(held_out), (plan.strength, len(definitions.texts)))
+                progress.keep_fold(fold, found)
+            logits[:, held_out] = found
+            accuracies = (found.argmax(2) == rows.truth[held_out]).mean(1)
+            report(f"fold {fold + 1} of {folds}: " + ", ".join(f"{accuracy:.3f}" for accuracy in accuracies))
+        history = [float(accuracy) for accuracy in (logits.argmax(2) == rows.truth).mean(1)]
+        epochs = int(np.argmax(history))
+        chosen = {"epochs": epochs, "validation_accuracy": history[epochs], "validation_history": history}
+        chosen |= {"temperature": fit_temperature(logits[epochs], rows.truth), "c": plan.strength}
+        return chosen | {"definitions_learnt": plan.definitions, "folds": folds}
 
-    def _epochs(
-        self, net: Net, rows: list[list[int]], truth: NDArray[np.int64], epochs: int, progress: Progress
-    ) -> Iterator[int]:
-        """Train, yielding after each epoch. The schedule always spans `max_epochs`, so that stopping
-        after e epochs on all rows repeats what validation saw. Epochs that a stopped fit had done are not
-        done again."""
-        torch.manual_seed(self.seed)
-        order = np.random.default_rng(self.seed)
-        steps = math.ceil(len(rows) / self.batch_size)
-        optimizer = torch.optim.AdamW(net.parameter_groups(self.learning_rate), weight_decay=0.01, fused=True)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps * self.max_epochs))
-        half = self.half and has_bfloat16()
-        for epoch in range(progress.restore(net, optimizer, schedule, order) + 1, epochs + 1):
-            net.train()
-            for batch in _shuffled_buckets([len(row) for row in rows], self.batch_size, order):
-                optimizer.zero_grad(set_to_none=True)
-                net.gradients([rows[i] for i in batch], truth[batch], half)
-                torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-                optimizer.step()
-                schedule.step()
-            net.eval()
-            yield epoch
-            if epoch < epochs:
-                progress.keep(epoch, net, optimizer, schedule, order)
+    def _fold(self, fitting: Rows, held_out: Rows, size: tuple[float, int]) -> NDArray[np.float64]:
+        """[max_epochs + 1, held out, labels] by nets that were trained on the fitting rows, 0 epochs and more.
+
+        The head is fitted again after each epoch: with few rows that gains a point over the head that was trained
+        along.
+        """
+        strength, labels = size
+        head = fit_head(*fitting.pair, strength, labels)
+        net = Net.start(head)
+        tokens, judged = fitting.tokens(net), held_out.tokens(net)
+        out = [held_out.vectors @ head.weights.T + head.bias]
+        for _ in train_epochs(net, tokens, fitting.truth, self._schedule(self.max_epochs)):
+            head = fit_head(net.row_vectors(tokens, self.half), fitting.truth, strength, labels)
+            out.append(net.row_vectors(judged, self.half) @ head.weights.T + head.bias)
+        return np.stack(out)
+
+    def _schedule(self, epochs: int) -> Schedule:
+        return Schedule(epochs, self.max_epochs, self.learning_rate, self.batch_size, self.half, self.seed)
 
     @staticmethod
     def load(folder: Path, card: Card) -> EncoderCandidate:
@@ -169,78 +194,38 @@ class Encoder(Recipe):
         return EncoderCandidate(card, net, float(card.notes["temperature"]))
 
 
-class Net(torch.nn.Module):
-    """Encoder, mean pooling, unit length, linear head."""
+@dataclass(frozen=True)
+class Rows:
+    """Texts [n] with their label indices [n]."""
 
-    def __init__(self, head: torch.nn.Linear) -> None:
-        super().__init__()
-        self._tokenizer, self.backbone = load_backbone(locate_minilm())
-        self.head = head
-        self.eval()
+    texts: list[str]
+    truth: NDArray[np.int64]
 
     @classmethod
-    def start(cls, head: Head) -> Net:
-        """The pre-trained encoder with a fitted linear head."""
-        linear = torch.nn.Linear(head.weights.shape[1], head.weights.shape[0])
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(head.weights))
-            linear.bias.copy_(torch.from_numpy(head.bias))
-        return cls(linear)
+    def of(cls, rows: Dataset, task: Task) -> Rows:
+        """The rows of a dataset."""
+        return cls(texts_of(rows, task.input_fields), label_indices(rows, list(task.labels)))
 
-    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        """[n] texts -> [n] lists of token ids."""
-        return token_ids(self._tokenizer, texts)
+    @cached_property
+    def vectors(self) -> Vectors:
+        """[n, dimensions] of the encoder before training."""
+        return open_embedder("minilm").encode(self.texts)
 
-    def pooled(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Token ids -> unit vectors [n, dimensions]."""
-        ids, mask = padded(rows, self._tokenizer.pad_token_id)
-        return torch.nn.functional.normalize(mean_pooled(self.backbone, ids, mask).float(), dim=1)
+    @property
+    def pair(self) -> tuple[Vectors, NDArray[np.int64]]:
+        """What a head is fitted to."""
+        return self.vectors, self.truth
 
-    def forward(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Token ids -> logits [n, labels]."""
-        logits: torch.Tensor = self.head(self.pooled(rows))
-        return logits
+    def tokens(self, net: Net) -> list[list[int]]:
+        """[n] lists of token ids."""
+        return net.tokenise(self.texts)
 
-    def gradients(self, rows: Sequence[Sequence[int]], truth: NDArray[np.int64], half: bool) -> None:
-        """Add the gradients of a batch's mean cross-entropy. A batch of long rows is computed in parts, whose
-        gradients add up to the same: memory is bounded by `PART_TOKENS` and not by the longest rows."""
-        lengths = [len(row) for row in rows]
-        whole = len(rows) * max(lengths) <= PART_TOKENS
-        for part in [list(range(len(rows)))] if whole else bucketed(lengths, PART_TOKENS):
-            with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                logits = self([rows[i] for i in part])
-                loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(truth[part]))
-            (loss * (len(part) / len(rows))).backward()  # type: ignore[no-untyped-call]
+    def part(self, which: NDArray[np.bool_] | slice) -> Rows:
+        """Some of the rows."""
+        return Rows(np.array(self.texts, dtype=object)[which].tolist(), self.truth[which])
 
-    def vectors(self, texts: Sequence[str]) -> Vectors:
-        """[n] texts -> [n, dimensions], unit length, without gradients, in length-bucketed batches."""
-        rows = self.tokenise(texts)
-        out = np.zeros((len(rows), self.head.in_features), dtype=np.float32)
-        with torch.inference_mode():
-            for batch in bucketed([len(row) for row in rows]):
-                out[batch] = self.pooled([rows[i] for i in batch]).numpy()
-        return out
-
-    def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """[n] texts -> [n, labels], without gradients."""
-        with torch.inference_mode():
-            return np.asarray(self.head(torch.from_numpy(self.vectors(texts))).double().numpy())
-
-    def parameter_groups(self, rate: float) -> list[dict[str, Any]]:
-        """The head starts near its optimum but on a larger scale: it may move ten times as fast."""
-        return [
-            {"params": self.backbone.parameters(), "lr": rate},
-            {"params": self.head.parameters(), "lr": 10 * rate},
-        ]
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """A copy of all weights."""
-        return {name: tensor.detach().clone() for name, tensor in self.state_dict().items()}
-
-    def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """Put weights back."""
-        self.load_state_dict(state)
-        self.eval()
+    def __add__(self, more: Rows) -> Rows:
+        return Rows([*self.texts, *more.texts], np.concatenate([self.truth, more.truth]))
 
 
 class EncoderCandidate(ClassifierCandidate):
@@ -261,27 +246,8 @@ class EncoderCandidate(ClassifierCandidate):
 
     def logits(self, vectors: Vectors) -> NDArray[np.float64]:
         """[n, dimensions] of `vectors` -> [n, labels], before the temperature."""
-        head = self._net.head
-        with torch.inference_mode():
-            return np.asarray(head(torch.from_numpy(vectors)).double().numpy())
+        return self._net.head_logits(vectors)
 
     def arrays(self) -> Arrays:
         """All weights: the folder needs no other model to answer."""
         return {name: tensor.numpy() for name, tensor in self._net.state().items()}
-
-
-def _rate(step: int, steps: int) -> float:
-    """Linear warm-up over a tenth of the steps, then linear decay to zero."""
-    warm = max(1, steps // 10)
-    return (step + 1) / warm if step < warm else max(0.0, (steps - step) / max(1, steps - warm))
-
-
-def _shuffled_buckets(lengths: Sequence[int], size: int, order: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Batches of similar length in a random order: shuffle, sort stretches of 16 batches, shuffle batches."""
-    shuffled = order.permutation(len(lengths))
-    batches = []
-    for start in range(0, len(shuffled), size * 16):
-        stretch = sorted(shuffled[start : start + size * 16], key=lambda i: lengths[i])
-        batches += [np.array(stretch[i : i + size]) for i in range(0, len(stretch), size)]
-    for index in order.permutation(len(batches)):
-        yield batches[index]

@@ -109,7 +109,7 @@ class FewShot(Grounded):
         texts, truth = texts_of(train, task.input_fields), label_indices(train, list(task.labels))
         done = timed(open_embedder(self.embedder).encode, texts)
         agreement = agreed_accuracy(done.value, truth, self.examples)
-        store = Store(texts, truth, done.value)
+        store = Store(texts, truth, done.value, train.ids)
         notes = {"agreed_accuracy": agreement} | store.measured(Picker.of(self.parameters()))
         setup = Resources(labels=len(train), cpu_s=done.cpu_s)
         card = self.card(task, train, setup, notes=notes, settings=self.grounding())
@@ -127,11 +127,12 @@ class FewShot(Grounded):
 
 @dataclass(frozen=True)
 class Store:
-    """The labelled rows: texts [n], label indices [n], vectors [n, dimensions]."""
+    """The labelled rows: texts [n], label indices [n], vectors [n, dimensions], ids [n]."""
 
     texts: Sequence[str]
     truth: NDArray[np.int64]
     vectors: Vectors
+    ids: Sequence[str] = ()
 
     def near(self, vectors: Vectors, count: int) -> list[Found]:
         """The `count` nearest rows of each of [n, dimensions] vectors."""
@@ -162,7 +163,7 @@ def read_store(folder: Path, card: Card) -> Store:
         ArtifactError: damaged.
     """
     stored = read_arrays(folder)
-    return Store(list(card.settings["texts"]), stored["truth"], stored["vectors"])
+    return Store(list(card.settings["texts"]), stored["truth"], stored["vectors"], list(card.settings.get("ids", ())))
 
 
 class FewShotCandidate(PromptedCandidate):
@@ -219,6 +220,8 @@ class FewShotCandidate(PromptedCandidate):
     def save(self, folder: Path) -> None:
         """Write card, vectors and the rows' texts: this artifact holds customers' text."""
         settings = {**self.card.settings, "texts": list(self._store.texts)}
+        if self._store.ids:  # without them (older artifacts) no single row can be erased
+            settings["ids"] = list(self._store.ids)
         card = Card(**{**self.card.__dict__, "settings": settings})
         write_artifact(folder, card, {"vectors": self._store.vectors, "truth": self._store.truth})
 

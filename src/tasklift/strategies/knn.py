@@ -72,7 +72,8 @@ class Knn(Recipe):
         require_rows(task, train, self.name)
         done = timed(self._fit, task, train)
         vote, notes = done.value
-        card = self.card(task, train, Resources(labels=len(train), cpu_s=done.cpu_s), notes=notes)
+        resources = Resources(labels=len(train), cpu_s=done.cpu_s)
+        card = self.card(task, train, resources, notes=notes, settings={"ids": list(train.ids)})
         return KnnCandidate(card, vote)
 
     def _fit(self, task: Task, train: Dataset) -> tuple[Vote, dict[str, Any]]:

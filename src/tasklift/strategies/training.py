@@ -1,17 +1,86 @@
-"""How far the training of a torch model has come, kept after each epoch."""
+"""Training a net epoch by epoch, and how far it has come, kept after each epoch."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from tasklift.data.embed_minilm import has_bfloat16
 from tasklift.strategies.artifact import Arrays
 from tasklift.strategies.checkpoint import Checkpoint
+from tasklift.strategies.net import Net
 from tasklift.worker import credit
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train.
+
+    Attributes:
+        epochs: to train.
+        span: epochs that the decay of the rate spans, so that stopping after fewer repeats what validation saw.
+        learning_rate: peak rate of the encoder.
+        batch_size: rows a step.
+        half: products in bfloat16, where the processor has them.
+        seed: of dropout and the order of rows.
+    """
+
+    epochs: int
+    span: int
+    learning_rate: float
+    batch_size: int
+    half: bool
+    seed: int
+
+
+def train_epochs(
+    net: Net, rows: Sequence[list[int]], truth: NDArray[np.int64], schedule: Schedule, progress: Progress | None = None
+) -> Iterator[int]:
+    """Train on token ids [n] and label indices [n], yielding after each epoch. Epochs that a stopped fit had done
+    are not done again."""
+    torch.manual_seed(schedule.seed)
+    order = np.random.default_rng(schedule.seed)
+    steps = math.ceil(len(rows) / schedule.batch_size) * schedule.span
+    optimizer = torch.optim.AdamW(net.parameter_groups(schedule.learning_rate), weight_decay=0.01, fused=True)
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+    half = schedule.half and has_bfloat16()
+    done = progress.restore(net, optimizer, rates, order) if progress else 0
+    for epoch in range(done + 1, schedule.epochs + 1):
+        net.train()
+        for batch in _shuffled_buckets([len(row) for row in rows], schedule.batch_size, order):
+            optimizer.zero_grad(set_to_none=True)
+            net.gradients([rows[i] for i in batch], truth[batch], half)
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            rates.step()
+        net.eval()
+        yield epoch
+        if progress and epoch < schedule.epochs:
+            progress.keep(epoch, net, optimizer, rates, order)
+
+
+def _rate(step: int, steps: int) -> float:
+    """Linear warm-up over a tenth of the steps, then linear decay to zero."""
+    warm = max(1, steps // 10)
+    return (step + 1) / warm if step < warm else max(0.0, (steps - step) / max(1, steps - warm))
+
+
+def _shuffled_buckets(lengths: Sequence[int], size: int, order: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Batches of similar length in a random order: shuffle, sort stretches of 16 batches, shuffle batches."""
+    shuffled = order.permutation(len(lengths))
+    batches = []
+    for start in range(0, len(shuffled), size * 16):
+        stretch = sorted(shuffled[start : start + size * 16], key=lambda i: lengths[i])
+        batches += [np.array(stretch[i : i + size]) for i in range(0, len(stretch), size)]
+    for index in order.permutation(len(batches)):
+        yield batches[index]
 
 
 class Progress:
@@ -23,6 +92,8 @@ class Progress:
     Attributes:
         history: validation accuracy of the start and after each epoch.
         best: validation accuracy, epoch and weights of the best epoch.
+
+    In a cross-validation the logits of each finished fold are kept instead: folds of few rows are short.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -50,6 +121,16 @@ class Progress:
         self.history.append(accuracy)
         if accuracy > self.best[0]:
             self.best = (accuracy, epoch, _copied(net))
+
+    def fold(self, fold: int) -> NDArray[np.float64] | None:
+        """The logits that were kept for a fold of a cross-validation."""
+        return self._arrays.get(f"fold.{fold}")
+
+    def keep_fold(self, fold: int, logits: NDArray[np.float64]) -> None:
+        """Keep what came out of a fold."""
+        self._arrays = {**self._arrays, f"fold.{fold}": logits}
+        if self._checkpoint.is_due:
+            self._checkpoint.save({"cpu_s": self._spent()}, self._arrays)
 
     def begin_refit(self, chosen: Mapping[str, Any]) -> None:
         """From now on what was chosen is known; the epochs kept so far are those of the other training."""

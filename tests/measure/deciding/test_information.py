@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from made_up import about, economics, evidence, right
@@ -52,21 +54,40 @@ def test_each_parameter_is_worth_its_part() -> None:
     assert list(found) == ["much", "little", "nothing"]
     assert found["much"] == pytest.approx(3000 * HALF, rel=0.03)
     assert found["little"] == pytest.approx(1000 * HALF, rel=0.05)
-    assert found["nothing"] < 30
+    assert found["nothing"] < 10
     assert found["much"] < evpi(costs)
 
 
 def test_a_bent_parameter_is_seen_as_well() -> None:
     z = normals(1)[:, 0]
     costs = np.stack([0 * z, 1000 * (z**2 - 1)], axis=1)
-    assert evppi(costs, lines(costs, bent=z))["bent"] == pytest.approx(evpi(costs), rel=0.05)
+    (line,) = lines(costs, bent=z)
+    assert evppi(costs, [dataclasses.replace(line, bent=True)])["bent"] == pytest.approx(evpi(costs), rel=0.05)
 
 
 def test_error_rates_are_told_together_too() -> None:
     z = normals(2)
-    found = evppi(1000 * z, lines(1000 * z, **{"a.error_rate": z[:, 0], "b.error_rate": z[:, 1]}))
-    assert found["error rates"] == pytest.approx(evpi(1000 * z), rel=0.02)
+    found = evppi(1000 * z, lines(1000 * z, **{"a.error_rate": z[:, 0], "b.error_rate": z[:, 1]}), 1000 * z)
+    assert found["error rates"] == pytest.approx(evpi(1000 * z))
     assert found["a.error_rate"] < found["error rates"]
+
+
+def test_what_only_options_that_cannot_lead_depend_on_is_worth_exactly_nothing() -> None:
+    found = evidence({"prompt": right(400, 30), "finetune": right(400, 10, first=5), "layered": right(400, 200)})
+    spread = {"items_per_month": about(20_000), "error_usd": about(1), "review_usd": about(0.4)}
+    options = {"layered": {"setup_usd": about(9000), "upkeep_usd_per_year": about(5000), "item_usd": about(0.1)}}
+    decision = decide(found, economics(options=options, **spread), settings=Settings(draws=4000))
+    assert decision.options["layered"].p_best == 0
+    own = {name: usd for name, usd in decision.evppi.items() if name.startswith("layered.")}
+    assert set(own.values()) == {0.0}
+    assert len(own) == 4
+
+
+def test_knowing_all_rates_is_worth_no_less_than_knowing_one_and_no_more_than_everything() -> None:
+    found = evidence({"prompt": right(200, 20), "finetune": right(200, 20, first=100)})
+    decision = decide(found, economics(items_per_month=about(20_000)), settings=Settings(draws=4000))
+    single = max(decision.evppi["prompt.error_rate"], decision.evppi["finetune.error_rate"])
+    assert single * 0.98 <= decision.evppi["error rates"] <= decision.evpi_usd_per_year * 1.02
 
 
 def test_lines_give_the_worth_of_knowing_a_part_of_the_spread() -> None:

@@ -170,6 +170,35 @@ def test_lines_of_promptfoo_are_read_and_an_unknown_version_is_refused(tmp_path:
         read_evidence([saved(tmp_path, content)])
 
 
+def graded(text: str, passed: bool, rating: bool | None = None, at: int = 0) -> dict[str, Any]:
+    """A row that a model graded, and a person rated in promptfoo's viewer."""
+    parts = [{"pass": passed, "score": float(passed), "assertion": {"type": "llm-rubric", "value": "polite"}}]
+    parts += [{"pass": rating, "score": float(rating), "assertion": {"type": "human"}}] if rating is not None else []
+    said = passed if rating is None else rating
+    return row(text, said, at, gradingResult={"pass": said, "reason": "told", "componentResults": parts})
+
+
+def test_a_model_graded_assertion_is_a_judge_and_a_rating_in_the_viewer_a_label(tmp_path: Path) -> None:
+    rows = [graded(f"q{i}", i % 3 > 0, rating=(i % 4 > 0) if i < 40 else None, at=i) for i in range(200)]
+    judge = read_evidence([saved(tmp_path, v3(*rows))]).options["openai:gpt-4o-mini"].judge
+    assert judge is not None
+    assert (judge.rows, judge.labels) == (200, 40)
+    assert judge.judge_mean == pytest.approx(sum(i % 3 > 0 for i in range(200)) / 200)
+
+
+def test_verdicts_of_a_model_that_no_person_rated_count_with_a_warning(tmp_path: Path) -> None:
+    found = read_evidence([saved(tmp_path, v3(*(graded(f"q{i}", i % 3 > 0) for i in range(30))))])
+    option = found.options["openai:gpt-4o-mini"]
+    assert (option.judge, option.score.mean()) == (None, pytest.approx(2 / 3))
+    assert any("30 verdicts are a model's, and no person rated one of them" in note for note in found.notes)
+
+
+def test_a_model_grader_of_hosted_evals_is_a_judge_too(tmp_path: Path) -> None:
+    grader = [{"name": "quality", "type": "score_model", "passed": True, "score": 0.9}]
+    found = read_evidence([saved(tmp_path, {"object": "list", "data": [item("a", True, results=grader)]})])
+    assert any("1 verdicts are a model's" in note for note in found.notes)
+
+
 def test_equal_vars_with_unlike_assertions_count_once_and_are_noted(tmp_path: Path) -> None:
     one, other = ({"testCase": {"assert": [{"type": "equals", "value": value}]}} for value in "xy")
     found = read_evidence([saved(tmp_path, v3(row("a", True, 0, **one), row("a", False, 1, **other)))])

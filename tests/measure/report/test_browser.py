@@ -16,10 +16,12 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tasklift.economics import Economics
 from tasklift.measure.deciding.decision import decide
 from tasklift.measure.evaluation import Evaluation
+from tasklift.measure.noise import NoiseFloor
 from tasklift.measure.report import curves, plots, words
 from tasklift.measure.report.content import content_of
 from tasklift.measure.report.model import Embedded, Setting
 from tasklift.measure.report.page import render
+from tasklift.stats.intervals import Interval
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -204,6 +206,26 @@ def test_the_page_leads_with_what_the_decision_leads_with_where_costs_are_equal(
         assert found.best == leading
         said = words.moved(found.best, found.cheapest, found.expected_usd[leading], found.p_best[leading])
         assert shown.page.locator("#moved").inner_text() == said
+
+
+def test_the_page_gives_no_win_to_a_difference_within_noise(
+    opened: Opener, evaluation: Evaluation, making: SimpleNamespace
+) -> None:
+    floor = NoiseFloor("asked again", 100, Interval(0.6, 0.5, 0.7), Interval(0.0, -0.1, 0.1), 0.5)
+    names = [result.name for result in evaluation.results if result.card.family != "human"]
+    noisy = dataclasses.replace(evaluation, noise=dict.fromkeys(names, floor))
+    shown = opened(noisy, making.economics())
+    assert shown.page.locator("text=How much is chance").count() == 1
+    fair = set()
+    for setting in SETTINGS:
+        move(shown.page, setting)
+        found = shown.embedded.results(setting)
+        assert cells(shown.page) == expected(shown.embedded, setting), setting
+        said = shown.page.locator("#moved").inner_text()
+        assert f"At these assumptions {found.best} " in said
+        fair.add("leads within noise" in said)
+    assert fair == {True, False}, "the settings must have both for this test to say something"
+    assert shown.complaints == []
 
 
 def test_sliders_work_with_the_keyboard_and_reset_brings_the_given_values_back(

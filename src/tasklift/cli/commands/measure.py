@@ -60,6 +60,10 @@ def evaluate(
     paraphrase_model: Annotated[
         str | None, typer.Option(help="Model that rewords texts for --consistency; local rules without it.")
     ] = None,
+    noise_floor: Annotated[
+        bool,
+        typer.Option("--noise-floor", help="A/A run: every candidate once more, to tell differences from chance."),
+    ] = False,
     max_usd: Annotated[
         float | None, typer.Option(min=0, help="Stop before hosted calls cost more than this; what was paid is kept.")
     ] = None,
@@ -73,7 +77,11 @@ def evaluate(
         strategies=strategies,
         model=model,
         rows=rows,
-        tried=(repeats, paraphrase_model) if consistency else None,
+        tried={
+            "repeats": repeats if consistency else 0,
+            "paraphrase_model": paraphrase_model,
+            "noise_floor": noise_floor,
+        },
         max_usd=max_usd,
         as_json=as_json,
     )

@@ -20,6 +20,11 @@ from tasklift.cli.commands.common import (
 app = typer.Typer()
 keys_app = group("API keys of the server.")
 app.add_typer(keys_app, name="keys")
+people_app = group("People: erase one everywhere, show what is held, do not train on their rows.")
+app.add_typer(people_app, name="people")
+SubjectArgument = Annotated[
+    str, typer.Argument(help="The person, as callers name them in `user` or `metadata.subject`.")
+]
 
 
 @app.command()
@@ -185,7 +190,7 @@ def keys_add(
     name: Annotated[str, typer.Argument(help="Who or what will use it.")],
     project: ProjectOption = Path(),
     scopes: Annotated[
-        str, typer.Option(help="Comma-separated: predict, predict:TASK, feedback, review, operate, *.")
+        str, typer.Option(help="Comma-separated: predict, predict:TASK, feedback, review, operate, people, *.")
     ] = "predict,feedback",
     days: Annotated[float | None, typer.Option(min=0, help="Days until it expires; never without it.")] = None,
     per_minute: Annotated[float | None, typer.Option(min=0, help="Most requests a minute.")] = None,
@@ -219,3 +224,39 @@ def keys_revoke(
 ) -> None:
     """Revoke an API key, on every worker within a second."""
     run("serve:keys_revoke", identity=identity, folder=project, database=database)
+
+
+@people_app.command("erase")
+def people_erase(
+    subject: SubjectArgument,
+    project: ProjectOption = Path(),
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase a person from every store, and print the certificate; 3 where a store is still open."""
+    run("people:erase", subject=subject, folder=project, database=database, as_json=as_json)
+
+
+@people_app.command("finish")
+def people_finish(
+    project: ProjectOption = Path(), database: DatabaseOption = None, as_json: JsonOption = False
+) -> None:
+    """Try erasures again that are still open."""
+    run("people:finish", folder=project, database=database, as_json=as_json)
+
+
+@people_app.command("export")
+def people_export(subject: SubjectArgument, project: ProjectOption = Path(), database: DatabaseOption = None) -> None:
+    """Print everything that is held about a person as one JSON object."""
+    run("people:export", subject=subject, folder=project, database=database)
+
+
+@people_app.command("do-not-train")
+def people_do_not_train(
+    subject: SubjectArgument,
+    project: ProjectOption = Path(),
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Their rows may be trained on again.")] = False,
+    database: DatabaseOption = None,
+) -> None:
+    """Note that a person's rows must not be trained on; it outlives their erasure."""
+    run("people:do_not_train", subject=subject, folder=project, withdraw=withdraw, database=database)

@@ -12,11 +12,13 @@ from tasklift.economics import Economics, Gates, Quantity
 from tasklift.measure.deciding.break_even import Payback, break_even_of, payback_of
 from tasklift.measure.deciding.flips import FLIPPABLE, flips_of, prompt_needs, tornado
 from tasklift.measure.deciding.gates import failed_gates
+from tasklift.measure.deciding.held import Held, error_usd, fair_lead, held, pairs_within_noise
 from tasklift.measure.deciding.information import evpi, evppi
 from tasklift.measure.deciding.lines import lines_of
-from tasklift.measure.deciding.next_measurement import Measurement, Question, measurements
+from tasklift.measure.deciding.next_measurement import Measurement, Question, expected_costs, measurements
 from tasklift.measure.deciding.non_inferiority import non_inferior
 from tasklift.measure.deciding.options import HUMAN, NOTHING, Option, World, world_of
+from tasklift.measure.deciding.quantities import Draws
 from tasklift.measure.deciding.reasons import reasons_of
 from tasklift.measure.deciding.record import Assumption, Decision, OptionVerdict, Verdict
 from tasklift.measure.evaluation import Evaluation
@@ -74,12 +76,13 @@ def decide(
     costs = np.stack([world.totals[n] for n in allowed], axis=1) if allowed else np.zeros((1, 1))
     everything = evpi(costs)
     lines = lines_of(world, allowed)
-    single = evppi(costs, lines) if settings.parameters and len(allowed) > 1 else {}
-    best = _best(world, shown, allowed, everything)
+    single = evppi(costs, lines, _by_rates(world, allowed)) if settings.parameters and len(allowed) > 1 else {}
+    cheapest = _best(world, shown, allowed, everything)
+    best = _fair(world, shown, allowed, cheapest, pairs_within_noise(evidence, allowed))
     more = _worthwhile(Question(evidence, world, economics, gates, allowed, hopeful, best, lines))
     verdict: Verdict = "none_passes" if best is None else "measure_first" if more else "choose"
     others = [name for name in allowed if name != best]
-    pairs = _pairs(world, best, others)
+    pairs, noise = _pairs(world, best, others), _noise(evidence, best, others)
     return Decision(
         id=fingerprint_of(evidence.id, economics.model_dump(mode="json"), gates.model_dump(), settings.seed)[:16],
         verdict=verdict,
@@ -90,6 +93,8 @@ def decide(
         break_even={f"{a} vs {b}": break_even_of(world.parts[a], world.parts[b]) for a, b in pairs},
         payback=_payback(world, pairs),
         non_inferior=non_inferior(evidence, best, others, economics) if best else {},
+        noise=noise,
+        judges=evidence.judges,
         evpi_usd_per_year=round(everything, 2),
         evppi=single,
         next_measurement=more,
@@ -97,7 +102,7 @@ def decide(
         tornado=tuple(tornado(lines, allowed, best)) if best else (),
         prompt_needs=_needs(world, shown, gates.min_metric or 0.0),
         assumptions=_assumptions(world, economics),
-        reasons=reasons_of(shown, best, verdict, others, more),
+        reasons=reasons_of(shown, best, verdict, others, more, noise, cheapest if cheapest != best else None),
         cautions=_cautions(evidence, world),
         valid_until=_valid_until(world, best, today).isoformat(),
         evaluation=evidence.provenance.get("evaluation", evidence.id),
@@ -118,6 +123,15 @@ def _worthwhile(asked: Question) -> Measurement | None:
     """The best measurement where it is worth more than its price, or where nothing can be chosen without one."""
     found = measurements(asked)
     return found[0] if found and (asked.best is None or found[0].gain_usd > 0) else None
+
+
+def _by_rates(world: World, names: Sequence[str]) -> Draws | None:
+    """[draws, names] expected costs given the error rates of all of them; None where none is uncertain."""
+    unsure = [f"{name}.error_rate" in world.drawn for name in names]
+    if not any(unsure):
+        return None
+    costs = expected_costs(world, names)
+    return np.where(unsure, costs, costs.mean(axis=0))
 
 
 def _rests_on(evidence: Evidence) -> dict[str, object]:
@@ -176,6 +190,9 @@ def _accuracy(evidence: Evidence, world: World, option: Option) -> Interval | No
         return Interval(float(right.mean()), *np.quantile(right, [0.025, 0.975]).tolist())
     if option.measured is None or option.column is None or not option.measured.answered.any():
         return None
+    if judge := option.measured.judge:  # answers that failed are wrong without being judged
+        share, c = judge.rows / option.measured.answered.sum(), judge.corrected
+        return Interval(c.value * share, c.low * share, c.high * share)
     score = option.measured.score[option.measured.answered]
     if evidence.clusters is None and np.isin(score, (0.0, 1.0)).all():
         return wilson(float(score.sum()), len(score))
@@ -199,6 +216,27 @@ def _best(world: World, shown: Mapping[str, OptionVerdict], allowed: Sequence[st
     easiest = min(tied, key=setup)
     switching = setup(cheapest) - setup(easiest)
     return easiest if everything * world.shared.horizon_years < switching else cheapest
+
+
+def _fair(
+    world: World,
+    shown: Mapping[str, OptionVerdict],
+    allowed: Sequence[str],
+    lead: str | None,
+    noise: frozenset[tuple[str, str]],
+) -> str | None:
+    """The lead, unless it rests on a difference of accuracy within noise."""
+    if lead is None or not noise:
+        return lead
+    expected = {name: shown[name].expected_usd for name in allowed}
+    errors = {name: error_usd(world.options[name].draws, world.shared) for name in allowed}
+    return fair_lead(lead, expected, errors, noise)
+
+
+def _noise(evidence: Evidence, best: str | None, others: Sequence[str]) -> dict[str, Held]:
+    """The chosen option against each other one that was run twice as well."""
+    pairs = {f"{best} vs {name}": held(evidence, best, name) for name in others} if best else {}
+    return {pair: found for pair, found in pairs.items() if found is not None}
 
 
 def _choice(verdict: Verdict, best: str | None, options: Mapping[str, Option]) -> str:

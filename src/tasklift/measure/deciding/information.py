@@ -24,21 +24,26 @@ def evpi(costs: Draws) -> float:
     return max(float(costs.mean(axis=0).min() - costs.min(axis=1).mean()), 0.0)
 
 
-def evppi(costs: Draws, lines: Sequence[Line]) -> dict[str, float]:
-    """Parameter -> what knowing it exactly would save, by regression on the same draws (Strong, Oakley and
-    Brennan 2014): the cost of each option, expected given the parameter, is fitted by least squares.
+def evppi(costs: Draws, lines: Sequence[Line], by_rates: Draws | None = None) -> dict[str, float]:
+    """Parameter -> what knowing it exactly would save: the expected cost of each option given the parameter is a
+    line (lines.py), so what its smallest one saves is read off the same draws, and a parameter whose lines do
+    not cross is worth exactly nothing.
 
-    What all other parameters do along their own lines is taken off first: it is noise to the regression.
+    Where a parameter is bent, the expected cost is fitted by regression on the draws (Strong, Oakley and
+    Brennan 2014); what all other parameters do along their own lines is taken off first, as noise.
 
     Args:
         costs: [draws, options].
         lines: one a parameter, over the same options.
+        by_rates: [draws, options] expected costs given all error rates; None: none of them varies.
     """
-    rest = costs - sum((line.effect() for line in lines), np.zeros_like(costs))
-    found = {line.name: _explained(rest + line.effect(), _basis(line.values)) for line in lines}
-    rates = [line.values for line in lines if line.name.endswith(".error_rate")]
-    if rates:
-        found[ALL_RATES] = _explained(costs, np.stack([np.ones(len(costs)), *map(_standard, rates)], axis=1))
+    rest = costs - sum((line.effect() for line in lines), np.zeros_like(costs)) if any(x.bent for x in lines) else costs
+    found = {
+        line.name: _explained(rest + line.effect(), _basis(line.values)) if line.bent else line.worth()
+        for line in lines
+    }
+    if by_rates is not None:
+        found[ALL_RATES] = evpi(by_rates)
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 

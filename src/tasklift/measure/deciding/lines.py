@@ -46,6 +46,7 @@ class Line:
         p90: 90th percentile.
         mean: [options] cost at the parameter's mean.
         slope: [options].
+        bent: the cost is no line in it, since capacity comes in steps.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Line:
     p90: float
     mean: Draws
     slope: Draws
+    bent: bool = False
 
     def at(self, value: float) -> Draws:
         """[options] expected cost where the parameter has this value."""
@@ -91,6 +93,7 @@ def lines_of(world: World, names: Sequence[str]) -> list[Line]:
             float(ends[at, 1]),
             mean,
             np.array([_slope(world, name, option, found) for option, found in zip(options, derived, strict=True)]),
+            name == "items_per_month" and any(option.draws.steps for option in options),
         )
         for at, name in enumerate(varying)
     ]

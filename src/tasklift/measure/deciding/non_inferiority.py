@@ -60,7 +60,10 @@ def non_inferior(evidence: Evidence, best: str, others: Sequence[str], economics
             continue
         mine, theirs = (evidence.options[n] for n in (best, name))
         both = mine.answered & theirs.answered
+        labelled = np.logical_and.reduce([o.judge.labelled for o in (mine, theirs) if o.judge] or [both])
         for where, rows in _groups(evidence, both).items():
+            if where and labelled[rows].sum() < LEAST_ROWS:
+                continue  # a judge is not measured there
             margin = economics.margin_by_slice.get(where.partition("=")[2], economics.margin)
             asked[name, where] = (margin, *_bound((mine.score - theirs.score), rows, evidence.clusters, margin))
     adjusted = holm({f"{name}\n{where}": found[3] for (name, where), found in asked.items()})

@@ -103,6 +103,10 @@ def world_of(evidence: Evidence, economics: Economics, draws: int, seed: int) ->
     return World(options, shared, table, rates, sampler.drawn, parts, totals, tuple(maker.cautions))
 
 
+def _by_whom(seen: OptionEvidence) -> str:
+    return f", judged by a model, corrected by {seen.judge.labels} labels" if seen.judge else ""
+
+
 def row_weights(evidence: Evidence, economics: Economics) -> Draws:
     """[rows] cost of an error on each row relative to `error_usd`: by label, else by slice, else 1.
 
@@ -200,7 +204,7 @@ class _Maker:
         sources = {
             "item_usd": item_source,
             "setup_usd": setup_source,
-            "accuracy": f"measured on {len(self.evidence)} rows",
+            "accuracy": f"measured on {len(self.evidence)} rows{_by_whom(seen)}",
         }
         return Option(seen.name, family, costs, draws, sources, seen, at, missing_price=missing)
 

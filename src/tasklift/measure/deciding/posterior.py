@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tasklift.measure.deciding.quantities import Draws
 from tasklift.measure.evidence import OptionEvidence
+from tasklift.measure.judged import labels_of_a_row
 
 #: Prior mass of the rest cell, in rows.
 REST = 1.0
@@ -36,6 +37,7 @@ class JointTable:
         deferred: rows that a person answers.
         right: score of the answered rows.
         row_weight: mean cost weight of a row: 1 where errors cost the same.
+        labels: labels that one unit of `count` is worth: 1, fewer where a model judges in place of people.
     """
 
     count: Draws
@@ -45,11 +47,17 @@ class JointTable:
     deferred: Draws
     right: Draws
     row_weight: float
+    labels: float = 1.0
 
     @property
     def mass(self) -> float:
-        """Weight of the whole posterior, the rest cell included."""
-        return float(self.count.sum()) + REST
+        """Weight of the whole posterior in labels, the rest cell included."""
+        return float(self.count.sum()) * self.labels + REST
+
+    @property
+    def rest_rows(self) -> float:
+        """Rows that the rest cell stands for, where its mass is `REST`."""
+        return self.rows_per_unit / self.labels
 
     @property
     def rows_per_unit(self) -> float:
@@ -96,7 +104,9 @@ def joint_table(options: Sequence[OptionEvidence], weight: Draws, clusters: Sequ
         _, first, counts = np.unique(key, axis=0, return_index=True, return_counts=True)
         cells, count, rows = facts[first], counts.astype(float), np.ones(len(counts))
     wrong, given_away, deferred, right = np.split(cells.astype(np.float64), 4, axis=1)
-    return JointTable(count, rows, wrong, given_away, deferred, right, float(weight.mean()))
+    judges = {option.name: option.judge for option in options if option.judge is not None}
+    labels = labels_of_a_row(judges, len(score))
+    return JointTable(count, rows, wrong, given_away, deferred, right, float(weight.mean()), labels)
 
 
 def draw_rates(table: JointTable, size: int, rng: np.random.Generator) -> Rates:
@@ -104,15 +114,17 @@ def draw_rates(table: JointTable, size: int, rng: np.random.Generator) -> Rates:
     cells = np.concatenate([table.wrong, table.given_away, table.deferred, table.right], axis=1)
     rest = _rest_cell(table, size, rng)
     seen, rows = _weighted(table, cells, size, rng)
-    mass = rng.standard_gamma(REST, size) * table.rows_per_unit
+    mass = rng.standard_gamma(REST, size) * table.rest_rows
     values = (seen + mass[:, None] * rest) / (rows + mass)[:, None]
-    total = table.count @ table.rows + REST * table.rows_per_unit
-    mean = (table.count @ cells + REST * table.rows_per_unit * rest.mean(axis=0)) / total
+    total = table.count @ table.rows + REST * table.rest_rows
+    mean = (table.count @ cells + REST * table.rest_rows * rest.mean(axis=0)) / total
     drawn = values.mean(axis=0)
     centred = values * np.divide(mean, drawn, out=np.ones_like(drawn), where=drawn > 0)
     wrong, given_away, deferred, _ = np.split(centred, 4, axis=1)
-    # Scores are held against limits such as 1, so they are left as they fell.
-    return Rates(wrong, given_away, np.minimum(deferred, 1.0), np.split(values, 4, axis=1)[3])
+    # Scores are held against limits such as 1, so they are left as they fell. Values that correct a judge may
+    # fall outside.
+    right = np.split(values, 4, axis=1)[3].clip(0, 1)
+    return Rates(wrong.clip(0), given_away, np.minimum(deferred, 1.0), right)
 
 
 def _weighted(table: JointTable, cells: Draws, size: int, rng: np.random.Generator) -> tuple[Draws, Draws]:

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tasklift.measure.deciding.break_even import BreakEven, Payback
+from tasklift.measure.deciding.held import Held
 from tasklift.measure.deciding.next_measurement import Measurement
 from tasklift.measure.deciding.non_inferiority import NonInferior
+from tasklift.measure.judged import Judged
 from tasklift.stats.intervals import Interval
 
 Verdict = Literal["choose", "measure_first", "none_passes"]
 #: Fields of a decision whose values have a form of their own.
-_OWN_FORM = ("break_even", "payback", "non_inferior")
+_OWN_FORM = ("break_even", "payback", "non_inferior", "noise", "judges")
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class Decision:
     break_even: Mapping[str, BreakEven]
     payback: Mapping[str, Payback]
     non_inferior: Mapping[str, NonInferior]
+    noise: Mapping[str, Held]
+    judges: Mapping[str, Judged]
     evpi_usd_per_year: float
     evppi: Mapping[str, float]
     next_measurement: Measurement | None

@@ -11,6 +11,7 @@ from typing import Any
 from tasklift.measure.evidence import Evidence, Unpaired
 from tasklift.measure.results import FAMILIES, NAMED, ResultRow, evidence_of, family_of
 from tasklift.prediction import Usage
+from tasklift.stats.ppi import FEWEST_LABELS
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,15 @@ def evidence_from(files: Mapping[str, Imported], provenance: Mapping[str, str]) 
         for reason, where in found.lost.items()
     ]
     results = [replace(row.result, option=named[row.prompt, row.provider]) for row in rows]
+    results, unmeasured = _judges(results)
+    notes = [f"{name}: {note}" for name, found in files.items() for note in found.notes]
     formats = ", ".join(dict.fromkeys(found.format for found in files.values()))
     evidence = evidence_of(
         results,
         f"{', '.join(files)} ({formats})",
         lost,
         provenance,
-        [*_repeats(results), *(f"{name}: {note}" for name, found in files.items() for note in found.notes)],
+        [*_repeats(results), *unmeasured, *notes],
     )
     by_option = {named[row.prompt, row.provider]: row.provider for row in rows}
     kept = set(evidence.item_ids)
@@ -91,6 +94,28 @@ def evidence_from(files: Mapping[str, Imported], provenance: Mapping[str, str]) 
         for name, option in evidence.options.items()
     }
     return replace(evidence, options=options)
+
+
+def _judges(results: Sequence[ResultRow]) -> tuple[list[ResultRow], list[str]]:
+    """Where no person rated an answer that a model judged, the model's verdict stands in `correct`, and it is said
+    that nobody knows what it is worth; else both stay side by side, and the judge is corrected."""
+    judged: dict[str, list[ResultRow]] = {}
+    for row in results:
+        if row.judge is not None:
+            judged.setdefault(row.option, []).append(row)
+    blind = {name: len(rows) for name, rows in judged.items() if all(row.correct is None for row in rows)}
+    notes = [
+        f"{name}: {count} verdicts are a model's, and no person rated one of them: what the judge gets wrong is in no "
+        f"interval here; rate at least {FEWEST_LABELS} answers drawn at random"
+        for name, count in blind.items()
+    ]
+    plain = [
+        replace(row, correct=row.judge if row.correct is None else row.correct, judge=None)
+        if row.option in blind
+        else row
+        for row in results
+    ]
+    return plain, notes
 
 
 def _repeats(results: Sequence[ResultRow]) -> list[str]:

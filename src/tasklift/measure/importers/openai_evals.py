@@ -2,7 +2,8 @@
 
 A file is a page (`{"object": "list", "data": [...]}`), a list of items, or one item a line; several runs may stand
 in one file or in several. Pairing rule: an item is a hash of `datasource_item` (what was asked, without the answer),
-because `datasource_item_id` counts positions; an option is the model of a run. `correct`: every grader passed.
+because `datasource_item_id` counts positions; an option is the model of a run. `correct`: every grader passed;
+where one of them is a model (`score_model`, `label_model`), that is a judge's verdict.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def read(items: Sequence[Mapping[str, Any]]) -> Imported:
 
 def _row(item: Mapping[str, Any], name: str) -> ImportedRow:
     sample = item.get("sample") or {}
-    graded = [verdict for result in item.get("results") or [] if (verdict := _passed(result)) is not None]
+    graded = [passed for result in item.get("results") or [] if (passed := _passed(result)) is not None]
     error = sample.get("error") or {}
     told = str(error.get("message") or error.get("code") or "") if isinstance(error, Mapping) else str(error)
     if not told and item.get("status") in ("error", "errored"):
@@ -56,7 +57,11 @@ def _row(item: Mapping[str, Any], name: str) -> ImportedRow:
         cached_tokens=int(used.get("cached_tokens") or 0),
         output_tokens=int(used.get("completion_tokens") or 0),
     )
-    result = ResultRow(item_id=name, option="", correct=float(all(graded)) if graded else None, error=told)
+    verdict = float(all(graded)) if graded else None
+    is_judged = any("model" in str(result.get("type", "")) for result in item.get("results") or [])
+    judge = verdict if is_judged and not told else None
+    correct = verdict if judge is None else None
+    result = ResultRow(item_id=name, option="", correct=correct, error=told, judge=judge)
     return ImportedRow(result, str(item.get("run_id", "")), str(sample.get("model") or ""), usage)
 
 

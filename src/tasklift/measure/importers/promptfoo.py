@@ -2,7 +2,8 @@
 
 Pairing rule: an item is a hash of a row's `vars`, an option is its prompt and provider. A repeat (`--repeat`)
 gets a new `testIdx` in the file, so rows are never paired by that: rows with equal vars, prompt and provider are
-repeats of one item and are averaged. `correct` is `success`: every assertion passed.
+repeats of one item and are averaged. `correct` is `success`: every assertion passed. Where a model grades an
+assertion (`llm-rubric` and the like), its verdict is a judge's, and `correct` is a person's rating in the viewer.
 
 Formats: EvaluateSummaryV2 and EvaluateSummaryV3 in promptfoo's src/types/index.ts.
 """
@@ -21,6 +22,15 @@ from tasklift.prediction import Usage
 VERSIONS = (1, 2, 3)
 #: `failureReason` of a row whose provider failed; 1 is a failed assertion, which is an answer that is wrong.
 ERROR = 2
+#: Type of the component that a person's rating adds, and types of assertions that a model grades.
+HUMAN = "human"
+MODEL_GRADED = frozenset(
+    {
+        *("agent-rubric", "answer-relevance", "context-faithfulness", "context-recall", "context-relevance"),
+        *("conversation-relevance", "factuality", "g-eval", "llm-rubric", "model-graded-closedqa"),
+        *("model-graded-factuality", "search-rubric", "select-best"),
+    }
+)
 #: Variables that promptfoo adds by itself and that differ from run to run.
 ADDED = ("sessionId", "evaluationId")
 
@@ -69,18 +79,39 @@ def read(rows: Sequence[Mapping[str, Any]]) -> Imported:
 def _row(row: Mapping[str, Any], item: str) -> ImportedRow:
     failed = _failure(row)
     judged = bool(failed) or not _unjudged(row)
+    rated, judge = _verdicts(row)
     cached = bool(_response(row).get("cached"))
     usage = row.get("tokenUsage") or _response(row).get("tokenUsage") or {}
     result = ResultRow(
         item_id=item,
         option="",
-        correct=float(row["success"]) if judged else None,
+        correct=float(row["success"]) if (judged and judge is None) or rated else None,
         cost_usd=None if cached else _cost(row),
         latency_s=None if cached or row.get("latencyMs") is None else float(row["latencyMs"]) / 1000,
         error=failed,
+        judge=None if failed else judge,
     )
     tokens = Usage(calls=1, input_tokens=int(usage.get("prompt") or 0), output_tokens=int(usage.get("completion") or 0))
     return ImportedRow(result, _prompt(row), _provider(row), Usage() if cached else tokens)
+
+
+def _verdicts(row: Mapping[str, Any]) -> tuple[bool, float | None]:
+    """Did a person rate the answer, and what would the verdict be without them, where a model had a part in it?
+
+    A rating replaces `success` and stands among the components, which keep what they said.
+    """
+    parts = _components(row.get("gradingResult") or {})
+    types = [str((part.get("assertion") or {}).get("type", "")).removeprefix("not-") for part in parts]
+    others = [bool(part.get("pass")) for part, kind in zip(parts, types, strict=True) if kind != HUMAN]
+    return HUMAN in types, float(all(others)) if MODEL_GRADED & set(types) else None
+
+
+def _components(grading: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """All components, those of sets of assertions too."""
+    found: list[Mapping[str, Any]] = []
+    for part in grading.get("componentResults") or []:
+        found += _components(part) or [part]
+    return found
 
 
 def _response(row: Mapping[str, Any]) -> Mapping[str, Any]:

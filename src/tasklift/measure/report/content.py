@@ -12,6 +12,7 @@ import numpy as np
 
 from tasklift.dataset import Dataset
 from tasklift.economics import Economics, UnitPrices
+from tasklift.measure.against import against_reference
 from tasklift.measure.cost import item_cost, setup_cost
 from tasklift.measure.deciding.record import Decision
 from tasklift.measure.evaluation import CandidateResult, Evaluation, machine
@@ -53,6 +54,7 @@ def content_of(
         "candidates": [_candidate(result, evaluation, economics) for result in evaluation.results],
         "reference": evaluation.reference,
         "overlap": len(evaluation.overlap),
+        "noise": bool(evaluation.noise),
         "gate": _quality_gate(economics, evaluation),
         "calibration": [found for result in evaluation.results if (found := _calibration(result, evaluation))],
         "risk": [_risk(result, evaluation) for result in evaluation.results if result.card.family == "layered"],
@@ -97,7 +99,6 @@ def _candidate(result: CandidateResult, evaluation: Evaluation, economics: Econo
     scores, prices = result.scores, economics.prices if economics else UnitPrices()
     hosted = result.card.parameters.get("model") if result.traits["remote"] else None
     cost = item_cost(scores.usage, scores.rows, prices, str(hosted) if hosted else None)
-    compared = evaluation.comparisons.get(result.name)
     return {
         "name": result.name,
         "family": result.card.family,
@@ -121,7 +122,8 @@ def _candidate(result: CandidateResult, evaluation: Evaluation, economics: Econo
         "setup": {key: value for key, value in dataclasses.asdict(result.card.setup).items() if value},
         "skipped_model": scores.skipped_model,
         "traits": dict(result.traits),
-        "against_reference": dataclasses.asdict(compared) if compared else None,
+        "against_reference": against_reference(evaluation, result.name),
+        "noise_floor": noise.to_json() if (noise := evaluation.noise.get(result.name)) else None,
         "parameters": dict(result.card.parameters),
         "notes": dict(result.card.notes),
         "clean_accuracy": _interval(_without_overlap(result, evaluation)),

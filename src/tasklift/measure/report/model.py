@@ -12,6 +12,7 @@ import numpy as np
 from tasklift.economics import Economics
 from tasklift.measure.deciding.break_even import BreakEven, break_even_of
 from tasklift.measure.deciding.decision import DRAWS, TIE
+from tasklift.measure.deciding.held import error_usd, fair_lead, pairs_within_noise
 from tasklift.measure.deciding.options import NOTHING, world_of
 from tasklift.measure.deciding.quantities import Draws
 from tasklift.measure.deciding.record import Decision
@@ -66,7 +67,8 @@ class Results:
         p95_usd: option -> 95th percentile.
         p_best: option -> probability of being the cheapest, of those that a decision chooses from.
         cheapest: the cheapest of these on average; None: there are none.
-        best: the same, or the option that the decision leads with where that one costs as much to half a percent.
+        best: the same, or the option that the decision leads with where that one costs as much to half a percent;
+            of options whose accuracies lie within noise, the cheapest at equal accuracy.
         break_even: (cheaper from some volume on, the other) -> that volume; one of each pair is `best`.
     """
 
@@ -90,6 +92,7 @@ class Embedded:
         allowed: the options that a decision chooses from.
         base: parameter -> median that the economics give.
         leading: the option that the decision leads with; None: it has none.
+        noise: pairs of options whose accuracies lie within the noise of an A/A run.
     """
 
     shared: Shared
@@ -98,28 +101,37 @@ class Embedded:
     allowed: tuple[str, ...]
     base: Mapping[str, float]
     leading: str | None
+    noise: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def of(cls, evaluation: Evaluation, economics: Economics, decision: Decision, seed: int = 0) -> Embedded:
         """A part of the draws that the decision rests on, in float32."""
-        world = world_of(Evidence.from_evaluation(evaluation), economics, DRAWS, seed)
+        evidence = Evidence.from_evaluation(evaluation)
+        world = world_of(evidence, economics, DRAWS, seed)
         # An option whose price nobody knows has no cost to show, and would be drawn as free.
         known = {name: option for name, option in world.options.items() if not option.missing_price}
         families = {name: option.family for name, option in known.items()}
         passed = [name for name, verdict in decision.options.items() if verdict.passes]
         base = {name: getattr(economics, name).p50 for name in ("items_per_month", "error_usd", "changes_per_year")}
         part = _nearest_part([world.totals[name] for name in known])
+        allowed = tuple(name for name in passed if families.get(name, "baseline") != "baseline")
         return cls(
             _small(world.shared, SHARED, part),
             {name: _small(option.draws, PARTS, part) for name, option in known.items()},
             families,
-            tuple(name for name in passed if families.get(name, "baseline") != "baseline"),
+            allowed,
             base | {"horizon_months": economics.horizon_months},
             decision.leading,
+            pairs_within_noise(evidence, allowed),
         )
 
     def at(self, setting: Setting) -> tuple[Shared, dict[str, Parts]]:
-        """Costs where some assumptions are moved: draws are scaled, so that their spread stays."""
+        """Costs where some assumptions are moved."""
+        shared, options = self.moved(setting)
+        return shared, {name: yearly(found, shared) for name, found in options.items()}
+
+    def moved(self, setting: Setting) -> tuple[Shared, dict[str, OptionDraws]]:
+        """Draws where some assumptions are moved: they are scaled, so that their spread stays."""
         had, base = self.shared, self.base
         shared = replace(
             had,
@@ -133,11 +145,12 @@ class Embedded:
             share = np.full(len(shared.items_per_year), setting.review_share)
             answering = [name for name in options if self.families[name] != NOTHING]
             options |= {name: replace(options[name], review_share=share) for name in answering}
-        return shared, {name: yearly(found, shared) for name, found in options.items()}
+        return shared, options
 
     def results(self, setting: Setting) -> Results:
         """What the page shows at a setting."""
-        shared, parts = self.at(setting)
+        shared, options = self.moved(setting)
+        parts = {name: yearly(found, shared) for name, found in options.items()}
         totals = {name: found.total(shared.items_per_year) for name, found in parts.items()}
         expected = {name: float(total.mean()) for name, total in totals.items()}
         allowed = self.allowed
@@ -146,6 +159,8 @@ class Embedded:
         if cheapest is not None and best is not None:
             if self.leading in allowed and expected[self.leading] <= expected[cheapest] * (1 + TIE):
                 best = self.leading
+            errors = {name: error_usd(options[name], shared) for name in allowed}
+            best = fair_lead(best, {name: expected[name] for name in allowed}, errors, self.noise)
             winner = np.argmin(np.stack([totals[name] for name in allowed]), axis=0)
             p_best = {name: float(np.mean(winner == i)) for i, name in enumerate(allowed)}
             unit = {name: parts[name].unit.mean() for name in allowed}
@@ -169,6 +184,7 @@ class Embedded:
             "base": dict(self.base),
             "allowed": list(self.allowed),
             "leading": self.leading,
+            "noise": sorted(self.noise),
             "tie": TIE,
             "options": [
                 {

@@ -84,6 +84,20 @@
     }
     return { fixed, unit, steps: o.steps };
   };
+  const errorsOf = (o, world, share) => {
+    let sum = 0;
+    for (let i = 0; i < n; i++) {
+      const reviewed = share === null || o.family === "nothing" ? o.review_share[i] : share;
+      sum += world.volume[i] * (o.wrong[i] * (1 - reviewed * model.reviewer_accuracy)) * world.error[i];
+    }
+    return sum / n;
+  };
+  // Of options whose accuracies lie within noise, the one that costs least at equal accuracy (deciding/held.py).
+  const fairLead = (lead, rows) => {
+    const equal = [lead, ...model.allowed.filter((name) => model.noise.some(([a, b]) => a === lead && b === name))];
+    const rest = (name) => rows.get(name).expected - rows.get(name).errors;
+    return equal.reduce((a, b) => (rest(b) < rest(a) ? b : a));
+  };
   const standing = (parts, itemsPerYear) => (parts.steps.length ? capacity(parts.steps, itemsPerYear) : 0);
   const totalAt = (parts, i, itemsPerYear) => parts.fixed[i] + standing(parts, itemsPerYear) + itemsPerYear * parts.unit[i];
   const breakEven = (first, second) => {
@@ -110,11 +124,11 @@
   const compute = (s) => {
     const world = worldAt(s), rows = new Map(), totals = new Map();
     for (const o of options) {
-      const parts = partsOf(o, world, s.review_share);
+      const parts = partsOf(o, world, s.review_share), errors = errorsOf(o, world, s.review_share);
       const total = world.volume.map((volume, i) => totalAt(parts, i, volume));
       const sorted = total.slice().sort();
       totals.set(o.name, total);
-      rows.set(o.name, { parts, expected: mean(total), p5: quantile(sorted, 0.05), p95: quantile(sorted, 0.95), wins: 0 });
+      rows.set(o.name, { parts, errors, expected: mean(total), p5: quantile(sorted, 0.05), p95: quantile(sorted, 0.95), wins: 0 });
     }
     for (let i = 0; i < n; i++) {
       let best = null;
@@ -124,7 +138,7 @@
     const ranked = [...model.allowed].sort((a, b) => rows.get(a).expected - rows.get(b).expected);
     const cheapest = ranked[0] ?? null, lead = model.leading;
     const tied = model.allowed.includes(lead) && rows.get(lead).expected <= rows.get(cheapest).expected * (1 + model.tie);
-    return { rows, ranked, cheapest, best: tied ? lead : cheapest };
+    return { rows, ranked, cheapest, best: cheapest === null ? null : fairLead(tied ? lead : cheapest, rows) };
   };
 
   // Lines, and which is the cheapest where
@@ -244,8 +258,10 @@
     const row = found.rows.get(found.best), p = row.wins / n;
     const changed = found.best === given ? "" : ` The choice moves from ${given} to ${found.best}.`;
     const close = p < 0.9 ? " A close call." : "";
+    const tied = row.expected <= found.rows.get(found.cheapest).expected * (1 + model.tie);
     const how = found.best === found.cheapest ? "is the cheapest on average"
-      : `costs as much as the cheapest (${found.cheapest}), to half a percent`;
+      : tied ? `costs as much as the cheapest (${found.cheapest}), to half a percent`
+        : `is the cheapest at equal accuracy (${found.cheapest} leads within noise)`;
     return `At these assumptions ${found.best} ${how}, with ${usd(row.expected)} a year, ` +
       `and ${found.best === found.cheapest ? "in" : "is the cheapest in"} ${chance(p)} of the simulated years.${changed}${close}`;
   };

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tasklift.errors import DataError
+from tasklift.measure.deciding.decision import TIE
 from tasklift.measure.report import curves, plots, words
 from tasklift.measure.report.model import Embedded, Results, Setting
 from tasklift.measure.report.plots import NARROW, WIDE, Mark, Whisker
@@ -144,7 +145,9 @@ def _moved(start: Results | None) -> str:
         return ""
     if start.best is None:
         return words.moved(None, None, 0.0, 0.0)
-    return words.moved(start.best, start.cheapest, start.expected_usd[start.best], start.p_best[start.best])
+    usd = start.expected_usd[start.best]
+    tied = usd <= start.expected_usd[str(start.cheapest)] * (1 + TIE)
+    return words.moved(start.best, start.cheapest, usd, start.p_best[start.best], tied)
 
 
 def _pairs(start: Results | None) -> dict[str, str]:

@@ -295,16 +295,15 @@ def choices(notes: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def moved(best: str | None, cheapest: str | None, expected_usd: float, p_best: float) -> str:
+def moved(best: str | None, cheapest: str | None, expected_usd: float, p_best: float, tied: bool = True) -> str:
     """The sentence under the chart while nothing is moved; the page's script says it the same way."""
     if best is None:
         return "No option passes the limits that were set."
     close = " A close call." if p_best < 0.9 else ""
-    how = (
-        "is the cheapest on average"
-        if best == cheapest
-        else f"costs as much as the cheapest ({cheapest}), to half a percent"
-    )
+    how = "is the cheapest on average"
+    if best != cheapest:
+        how = f"costs as much as the cheapest ({cheapest}), to half a percent"
+        how = how if tied else f"is the cheapest at equal accuracy ({cheapest} leads within noise)"
     return (
         f"At these assumptions {best} {how}, with {usd(expected_usd)} a year, "
         f"and {'in' if best == cheapest else 'is the cheapest in'} {chance(p_best)} of the simulated years.{close}"
