@@ -20,7 +20,7 @@ from tasklift.prediction import DECIMALS, Prediction, Usage
 from tasklift.strategies.artifact import Card, read_arrays, write_artifact
 from tasklift.strategies.classifier import label_indices, text_of, texts_of
 from tasklift.strategies.prompt import PromptedCandidate, prediction_of
-from tasklift.strategies.prompted import Grounded
+from tasklift.strategies.grounding import Grounded
 from tasklift.strategies.recipe import require, require_rows
 from tasklift.strategies.selection import SELECTIONS, Found, Picker
 from tasklift.strategy import Context, Family, Input, Resources

@@ -21,7 +21,7 @@ from tasklift.llm.template import Template
 from tasklift.prediction import Prediction
 from tasklift.strategies.artifact import Card, write_artifact
 from tasklift.strategies.classifier import text_of
-from tasklift.strategies.prompted import Grounded, Sources, cited, rendered
+from tasklift.strategies.grounding import Grounded, Sources, cited, render_around
 from tasklift.strategies.recipe import require
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
 from tasklift.task import Task
@@ -170,7 +170,7 @@ class PromptedCandidate(Candidate):
             "text": text,
             "input": {name: str(value.get(name, ""))[:MAX_CHARS] for name in self.card.input_fields},
         }
-        messages = rendered(self.template, values, ctx.passages, bool(self.card.parameters.get("delimit")))
+        messages = render_around(self.template, values, ctx.passages, bool(self.card.parameters.get("delimit")))
         return Request(messages, tuple(labels), seed=ctx.seed, repeat=ctx.repeat)
 
     def save(self, folder: Path) -> None:

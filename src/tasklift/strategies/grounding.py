@@ -109,7 +109,7 @@ def cited(found: Prediction, ctx: Context, spent: Prediction) -> Prediction:
     return told.with_timing(found.usage + spent.usage, found.latency_s + spent.latency_s)
 
 
-def rendered(
+def render_around(
     template: Template, values: Mapping[str, Any], passages: Sequence[Passage], delimit: bool
 ) -> tuple[Message, ...]:
     """The messages for one input.
