@@ -23,6 +23,7 @@ _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _TABLE = "CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL)"
 _FOLDER: ContextVar[Path | None] = ContextVar("tasklift_cache_folder", default=None)
 _AFRESH: ContextVar[bool] = ContextVar("tasklift_afresh", default=False)
+_AGAIN: ContextVar[bool] = ContextVar("tasklift_again", default=False)
 
 
 class ContentCache:
@@ -236,6 +237,21 @@ def computing_afresh() -> Iterator[None]:
 def is_afresh() -> bool:
     """Are we inside `computing_afresh`?"""
     return _AFRESH.get()
+
+
+@contextmanager
+def asking_again() -> Iterator[None]:
+    """Inside the block models that are opened have no response cache: every request is asked."""
+    token = _AGAIN.set(True)
+    try:
+        yield
+    finally:
+        _AGAIN.reset(token)
+
+
+def is_asking_again() -> bool:
+    """Are we inside `asking_again`?"""
+    return _AGAIN.get()
 
 
 def open_cache(name: str) -> ContentCache:

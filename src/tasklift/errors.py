@@ -21,6 +21,7 @@ TaskliftError
     ├── ModelTimeoutError     no answer within the time-out, after all retries
     ├── ServerError           5xx or a broken connection, after all retries
     ├── RequestRefusedError   another 4xx: the request itself was refused
+    │   └── ContextOverflowError  the prompt is longer than the model's context
     └── InvalidOutputError    an answer came, but it is not one of the allowed ones
 
 A message says what is wrong, which value, and what to do. The command line prints it without a
@@ -134,6 +135,23 @@ class RequestRefusedError(ModelError):
     """Another 4xx: the request itself was refused."""
 
     kind = "refused"
+
+
+class ContextOverflowError(RequestRefusedError):
+    """The prompt is longer than the model's context.
+
+    Args:
+        message: for a reader.
+        tokens: of the prompt.
+        limit: of the model.
+    """
+
+    kind = "context_overflow"
+
+    def __init__(self, message: str, tokens: int = 0, limit: int = 0) -> None:
+        super().__init__(message)
+        self.tokens = tokens
+        self.limit = limit
 
 
 class InvalidOutputError(ModelError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +14,10 @@ from tasklift.data.split import split_dataset
 from tasklift.dataset import Dataset, overlapping_texts
 from tasklift.economics import Economics
 from tasklift.errors import ConfigError, DataError
+from tasklift.llm.prompt_versions import Prompts
 from tasklift.schema import Schema, parse, read_toml
 from tasklift.serving import Serving
+from tasklift.strategies.prompted import with_prompts
 from tasklift.task import Task
 
 #: Folder of a task's documents, where task.toml names none.
@@ -163,6 +165,22 @@ class Project:
             )
         train, test = split_dataset(data, 1 - task.data.test_share, task.data.split_by, task.data.seed)
         return train, test, (*data.warnings, *_about_splits(data, train, test))
+
+    def prompts(self, task: TaskFile) -> Prompts:
+        """The prompts of a task, with their versions."""
+        return Prompts(self.folder / "tasks" / task.name / "prompts")
+
+    def parameters(self, task: TaskFile, names: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+        """Parameters of strategies: of the task file, of the prompts that are used, and of overlays.
+
+        Args:
+            names: asked for; `prompt:short@1a2b` names a prompt, or one of its versions, and
+                `prompt:short+de` one with an overlay for every row.
+
+        Raises:
+            ConfigError: a prompt or an overlay cannot be used.
+        """
+        return with_prompts(self.folder / "tasks" / task.name, task.task, names, task.strategies)
 
     def economics(self, task: TaskFile, file: Path | None = None) -> Economics:
         """The economics of a task: from `file`, else from its folder's economics.toml, else from task.toml.

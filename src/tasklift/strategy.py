@@ -45,6 +45,8 @@ class Resources:
         cpu_s: process CPU seconds.
         gpu_s: accelerator seconds.
         person_minutes: human work other than labelling.
+        asked: tokens of hosted models while it was made, as a prompt optimiser uses them: model -> `input_tokens`,
+            `cached_tokens`, `output_tokens`.
     """
 
     labels: int = 0
@@ -52,6 +54,7 @@ class Resources:
     cpu_s: float = 0.0
     gpu_s: float = 0.0
     person_minutes: float = 0.0
+    asked: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tasklift.economics import Economics, Gates
 from tasklift.errors import DataError, UnsupportedError
+from tasklift.rule import RuleSpec
 from tasklift.schema import Schema
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
@@ -86,6 +87,7 @@ class Task(Schema):
         input_fields: the named text fields of an input; the first is the main one.
         metrics: the first is the one that the gate `min_metric` looks at.
         slices: names of `Example.slice` entries to report apart.
+        rules: business rules that prompted answers have to pass, in order.
         gates: limits that a choice must pass.
         economics: what answers, errors and people cost; None: not stated.
     """
@@ -97,6 +99,7 @@ class Task(Schema):
     input_fields: tuple[str, ...] = Field(default=("text",), min_length=1)
     metrics: tuple[Literal["accuracy", "macro_f1"], ...] = Field(default=("accuracy", "macro_f1"), min_length=1)
     slices: tuple[str, ...] = ()
+    rules: tuple[RuleSpec, ...] = ()
     gates: Gates = Gates()
     economics: Economics | None = None
 
@@ -123,12 +126,14 @@ class Task(Schema):
 
     @property
     def content_hash(self) -> str:
-        """Hash of what decides answers (instruction, output, input fields): not gates, not economics."""
-        seen = {
+        """Hash of what decides answers (instruction, output, input fields, rules): not gates, not economics."""
+        seen: dict[str, Any] = {
             "instruction": self.instruction,
             "output": self.output.model_dump(),
             "input": self.input_fields,
         }
+        if self.rules:
+            seen["rules"] = [rule.model_dump(exclude={"why"}) for rule in self.rules]
         return hashlib.sha256(json.dumps(seen, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def check_output(self, output: Any) -> None:

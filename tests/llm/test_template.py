@@ -58,7 +58,7 @@ def test_the_templates_that_ship_are_fine(system: str, user: str) -> None:
     [
         (
             "{{ txt }}",
-            "names the unknown field 'txt'; it may use: examples, input, instruction, labels, passages",
+            "names the unknown field 'txt'; it may use: examples, input, instruction, labels, passages, policy, text",
         ),
         ("{{ text }} {{ Labels }}", "names the unknown field 'Labels'; it may use: examples, input"),
         ("{{ labels.pink }}", "'dict object' has no attribute 'pink'; it may use: examples, input"),

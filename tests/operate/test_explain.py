@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tasklift.dataset import Dataset
 from tasklift.errors import TrafficError, UnknownIdError
-from tasklift.llm.fake import ScriptedModel
-from tasklift.operate.explain import explain, prompts_of, replay
+from tasklift.llm.fake import FakeEndpoint, ScriptedModel
+from tasklift.llm.overlay import Material
+from tasklift.llm.prompt_file import PromptText
+from tasklift.operate.explain import explain, prompts_of, rendered_otherwise, replay
 from tasklift.operate.ledger import Ledger
 from tasklift.operate.release import Arm, Releases, Trial
 from tasklift.operate.review import Feedback, add_feedback
 from tasklift.operate.traffic import Trace, TraceWriter
 from tasklift.prediction import Prediction
+from tasklift.strategies.fewshot import FewShot
+from tasklift.strategies.fitting import fit_or_load
 from tasklift.strategies.prompt import Prompt
 from tasklift.strategy import Candidate, Context
 from tasklift.task import Task
@@ -77,3 +83,36 @@ async def test_the_exact_prompt_is_rendered_again_without_a_call(colours: Task, 
     assert [message["role"] for message in prompts["prompt"]] == ["system", "user"]
     assert "a frog" in prompts["prompt"][1]["content"]
     assert model.requests == []
+
+
+async def test_the_prompt_of_a_trace_comes_out_to_the_byte(
+    database: Database, tmp_path: Path, colours: Task, colour_rows: Dataset
+) -> None:
+    prompt = PromptText(
+        strategy="fewshot",
+        tone="Short.",
+        system="{{ instruction }} {{ tone }}",
+        user="{% for e in examples %}{{ e.text }}: {{ e.label }}\n{% endfor %}{{ text }}",
+    )
+    material = replace(Material.of(prompt, "base@1", {}), overlays={"de": {"tone": "Kurz."}})
+    parts = {"system": prompt.system, "user": prompt.user, "material": material}
+    async with FakeEndpoint(answer=lambda body: "red") as endpoint:
+        endpoint.context_tokens = 60
+        strategy = FewShot(f"{endpoint.url}#{endpoint.model}", "static", examples=8, skip_agreed=False, **parts)
+        candidate = await asyncio.to_thread(fit_or_load, strategy, colours, colour_rows, tmp_path, print)
+        value = {"text": "a ruby ünder the table " * 12}
+        (said,) = await candidate.predict([value], Context(overlay="de"))
+        await candidate.aclose()
+        writer = TraceWriter(database, Ledger(None))
+        kept = Trace("tr_1", "colours", 1.0, 1, candidate.fingerprint, "stable", "de", "ann", value, said, 0.1, 2e-6)
+        writer.put(kept)
+        await writer.flush()
+        found = await explain(database, tmp_path, "tr_1", None)
+    assert said.notes["cut"]["over_tokens"] > 0
+    messages = [{"role": one["role"], "content": one["content"]} for one in endpoint.received[-1]["messages"]]
+    assert list(found.prompts["prompt"]) == messages
+    assert "Kurz." in messages[0]["content"]
+    assert found.missing == []
+    assert found.to_json()["candidate"]["prompt"] == "base@1"
+    other = replace(said, notes={**said.notes, "rendered": "0" * 16})
+    assert rendered_otherwise(found.prompts, other) == ["the prompt does not come out as it was sent"]

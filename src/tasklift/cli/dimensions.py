@@ -72,7 +72,7 @@ def _measure(project: Project, task: TaskFile, known: Measured, prices: UnitPric
     """Flexibility and risk of the option that speaks for each family."""
     chosen = [one.name for family in FAMILIES if (one := representative(known, family)) is not None]
     train, _, _ = project.rows(task)
-    made = build(chosen, task.strategies, project.settings.model)
+    made = build(chosen, project.parameters(task, chosen), project.settings.model)
     print(f"measuring rule changes and risk of {', '.join(chosen)} ...", file=sys.stderr)
     flexible = flexibility(task.task, made, train, prices)
     risky = risks(task.task, made, train, project.state)

@@ -6,16 +6,19 @@ import dataclasses
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tasklift.cache import caching_in
+from tasklift.cache import asking_again, caching_in
 from tasklift.cli import consistency, show
 from tasklift.cli.decide import EXIT_GATE_FAILED, Ready, kept, typed
+from tasklift.cli.operator import operator
 from tasklift.data.split import sample
 from tasklift.economics import Economics, UnitPrices
+from tasklift.llm.overlay import Material
 from tasklift.llm.spending import Meter, spending_under
 from tasklift.measure.cost import token_price
 from tasklift.measure.deciding import decision as deciding
@@ -28,6 +31,7 @@ from tasklift.measure.robustness.again import run_again
 from tasklift.measure.robustness.consistency import Consistency
 from tasklift.project import Project, TaskFile
 from tasklift.strategies.build import build
+from tasklift.strategy import Strategy
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,14 @@ class Tried:
 
 @dataclass(frozen=True)
 class Asked:
-    """What to compare: strategies, model, number of rows; and with which embedder."""
+    """What to compare: strategies, model, number of rows; with which embedder, and whether answers are taken from the
+    cache."""
 
     strategies: tuple[str, ...]
     model: str | None
     rows: int | None = None
     embedder: str | None = None
+    cached: bool = True
 
 
 def evaluate(
@@ -63,6 +69,7 @@ def evaluate(
     rows: int | None,
     tried: Mapping[str, Any],
     max_usd: float | None,
+    cached: bool,
     as_json: bool,
 ) -> int:
     """Compare, print, decide where economics are given.
@@ -70,15 +77,15 @@ def evaluate(
     Args:
         tried: what is tried beside the comparison, as in `Tried`.
         max_usd: cap on what calls of hosted models may cost; None: no cap.
+        cached: answers that were given before are taken.
     """
     project, also = Project.open(folder), Tried(**tried)
     found = project.task(task)
     names = tuple(strategies.split(",")) if strategies else found.compare or project.settings.strategies
-    asked = Asked(names, model or project.settings.model, rows)
+    asked = Asked(names, model or project.settings.model, rows, cached=cached)
     economics = _economics(project, found)
     table = show.Table(sys.stderr if as_json else sys.stdout)
-    prices = economics.prices if economics else UnitPrices()
-    meter = Meter(max_usd, partial(token_price, prices=prices)) if max_usd is not None else None
+    meter = meter_of(project, found, max_usd)
     with spending_under(meter):
         evaluation = compare(project, found, asked, project.state, table)
         consistent = _tried(project, found, asked, evaluation, also)
@@ -107,11 +114,18 @@ def evaluate(
     return EXIT_GATE_FAILED if decision and decision.verdict == "none_passes" else 0
 
 
+def meter_of(project: Project, task: TaskFile, max_usd: float | None) -> Meter | None:
+    """Counts money at the task's prices; None where no cap was asked for."""
+    economics = _economics(project, task)
+    prices = economics.prices if economics else UnitPrices()
+    return Meter(max_usd, partial(token_price, prices=prices)) if max_usd is not None else None
+
+
 def _tried(project: Project, task: TaskFile, asked: Asked, evaluation: Evaluation, tried: Tried) -> list[Consistency]:
     """What the consistency check found; nothing where none was asked for."""
     if not tried.repeats:
         return []
-    made = build(asked.strategies, task.strategies, asked.model, asked.embedder)
+    made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
     return consistency.try_all(
         project, task, made, evaluation, consistency.probe_of(tried.repeats, tried.paraphrase_model)
     )
@@ -126,7 +140,7 @@ def _noise(
         return read_floors(place)
     train, _, _ = project.rows(task)
     with caching_in(project.state / "cache"):
-        made = build(asked.strategies, task.strategies, asked.model, asked.embedder)
+        made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
         return run_again(evaluation, made, train, project.state, table)
 
 
@@ -147,10 +161,24 @@ def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: 
         folder=state,
         reviewer_accuracy=economics.reviewer_accuracy if economics else 0.97,
         command=typed(),
+        afresh=not asked.cached,
     )
-    with caching_in(state / "cache"):
-        made = build(asked.strategies, task.strategies, asked.model, asked.embedder)
+    with caching_in(state / "cache"), nullcontext() if asked.cached else asking_again():
+        made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
+        keep_versions(project, task, made)
         return run(plain, made, train, test, options, table)
+
+
+def keep_versions(project: Project, task: TaskFile, made: Mapping[str, Strategy]) -> None:
+    """Keep the version of every prompt file that is about to be evaluated, so that its figures can be found again."""
+    prompts = project.prompts(task)
+    for strategy in made.values():
+        material = getattr(strategy, "material", None)
+        if isinstance(material, Material) and material.version:
+            name, _, identity = material.version.partition("@")
+            draft = prompts.draft(name)
+            if draft is not None and draft.id == identity:
+                prompts.keep(name, draft, operator(), "evaluated")
 
 
 def _economics(project: Project, task: TaskFile) -> Economics | None:

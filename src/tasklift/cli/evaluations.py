@@ -83,7 +83,9 @@ def show_evaluation(evaluation: str, folder: Path, as_json: bool) -> int:
     for key, value in made.items():
         print(f"  {key}: {_plain(value)}")
     for one in candidates if manifest else ():
-        setup = ", ".join(f"{value:g} {name}" for name, value in one["setup"].items() if value) or "nothing"
+        numbers = {name: value for name, value in one["setup"].items() if value and name != "asked"}
+        numbers |= {f"tokens of {model}": sum(used.values()) for model, used in one["setup"].get("asked", {}).items()}
+        setup = ", ".join(f"{value:g} {name}" for name, value in numbers.items()) or "nothing"
         place = project.state / "artifacts" / one["fingerprint"]
         kept = "kept" if place.exists() else "not kept: it would be fitted again"
         print(f"  {one['name']} ({one['family']}): {one['fingerprint']}, {kept}; took {setup}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tasklift.cli import show
-from tasklift.cli.release import operator, when
+from tasklift.cli.operator import operator
+from tasklift.cli.release import when
 from tasklift.cli.serve import with_database
 from tasklift.jobs.erase import Erasing
 from tasklift.operate.people import set_objection

@@ -41,7 +41,7 @@ def plan(
     measured = _measured(project, found)
     asked = model or project.settings.model
     with caching_in(project.state / "cache"):
-        made = build(names, found.strategies, asked)
+        made = build(names, project.parameters(found, names), asked)
         plans = {}
         for name, strategy in made.items():
             print(f"{name} ...", file=sys.stderr)

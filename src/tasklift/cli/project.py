@@ -14,6 +14,7 @@ from tasklift.cli import show
 from tasklift.errors import ConfigError, MissingDependencyError, StrategyError
 from tasklift.llm.template import Template
 from tasklift.project import Project, TaskFile
+from tasklift.rules.apply import build_rules
 from tasklift.schema import parse
 from tasklift.strategies.build import build
 
@@ -97,8 +98,12 @@ def check(folder: Path, as_json: bool) -> int:
         path = folder / "tasks" / name / "task.toml"
         _check_model(project.settings.model, folder / "tasklift.toml")
         _check_templates(task, path)
+        _check_rules(task, path)
+        for prompt in project.prompts(task).names():
+            project.prompts(task).draft(prompt)
+        parameters = project.parameters(task, task.compare)
         _check_strategies(project.settings.strategies, {}, project.settings.model, folder / "tasklift.toml")
-        _check_strategies((*task.compare, *task.strategies), task.strategies, project.settings.model, path)
+        _check_strategies((*task.compare, *parameters), parameters, project.settings.model, path)
         beside = folder / "tasks" / name / "economics.toml"
         priced = project.economics(task) if task.economics or beside.exists() else None
         counts = Counter(train.outputs)
@@ -141,6 +146,15 @@ def _check_templates(task: TaskFile, path: Path) -> None:
             Template(str(given.get("system", "")), str(given.get("user", ""))).check()
         except ConfigError as error:
             raise ConfigError(f"{path}: strategies.{strategy}: {error}") from error
+
+
+def _check_rules(task: TaskFile, path: Path) -> None:
+    try:
+        build_rules(task.rules)
+    except MissingDependencyError:  # an evaluation says so; the files are right
+        pass
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def _check_strategies(

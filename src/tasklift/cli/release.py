@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from tasklift.cli import show
+from tasklift.cli.operator import operator
 from tasklift.cli.serve import with_database
 from tasklift.errors import ConfigError, DataError, ReleaseError
 from tasklift.measure.store import EvaluationFolder
@@ -125,14 +125,6 @@ def status_lines(found: Status) -> list[str]:
 def releases(project: Project, database: Database) -> Releases:
     """The releases of a project; candidates are loaded for a try before they are released."""
     return Releases(database, lambda fingerprint: load_for_production(project.state, fingerprint))
-
-
-def operator() -> str:
-    """Who sits at the terminal."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a number without a name
-        return "unknown"
 
 
 def chosen_candidate(project: Project, task: str, given: str) -> str:

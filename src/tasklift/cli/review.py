@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasklift.cli import show
-from tasklift.cli.release import operator, when
+from tasklift.cli.operator import operator
+from tasklift.cli.release import when
 from tasklift.cli.serve import with_database
 from tasklift.errors import ConfigError, TaskliftError
 from tasklift.operate import explain as explaining
@@ -114,6 +115,8 @@ def explanation_lines(found: explaining.Explanation) -> list[str]:
     )
     lines.append(f"answer      {answer}{sure}, by {row['arm']}, stage {row['stage'] or '-'}")
     lines.append(f"took        {1000 * row['latency_s']:.1f} ms, {row['cost_usd']:.9f} USD")
+    for one in said.notes.get("rules", ()):
+        lines.append(f"rule        {one['rule']}: {one['did']} ({one['why']})")
     for at, child in enumerate(said.children, 1):
         lines.append(f"stage {at}     {child.output or child.error} (raw confidence {child.confidence})")
     if found.release is not None:
@@ -128,6 +131,8 @@ def explanation_lines(found: explaining.Explanation) -> list[str]:
         lines.append(f"made from   {len(found.card.training_ids)} rows, data version {data or '-'}")
         model = found.card.parameters.get("model")
         lines += [f"model       {model}"] if model else []
+        version = (found.card.parameters.get("material") or {}).get("version")
+        lines += [f"version     {version}"] if version else []
         certificate = found.card.notes.get("certificate")
         lines += [f"threshold   {certificate['threshold']}, risk <= {certificate['alpha']}"] if certificate else []
     for stage, messages in found.prompts.items():

@@ -167,7 +167,7 @@ def chosen_strategy(project: Project, task: TaskFile, in_production: str, name: 
         ConfigError: it learns nothing from rows.
     """
     name = name or read_card(project.state / "artifacts" / in_production).strategy
-    made = build([name], task.strategies, project.settings.model)[name]
+    made = build([name], project.parameters(task), project.settings.model)[name]
     if isinstance(made, Recipe) and not made.needs_rows:
         raise ConfigError(
             f"{name!r} learns nothing from rows, so there is nothing to retrain; name one that does: "

@@ -105,8 +105,8 @@ def _unpacked(value: bytes | None) -> Reply | None:
         return None
     try:
         row = json.loads(value.decode(errors="surrogatepass"))
-        calls = unpacked_calls(row.get("tool_calls", ()))
         usage = Usage(**row["usage"])
+        calls = unpacked_calls(row.get("tool_calls", ()))
         return Reply(row["text"], row.get("log_probs"), usage, row["latency_s"], cached=True, tool_calls=calls)
     except (ValueError, KeyError, TypeError):
         return None

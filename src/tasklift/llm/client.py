@@ -8,7 +8,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
-from tasklift.errors import ConfigError, InvalidOutputError
+from tasklift.errors import ConfigError, ContextOverflowError, InvalidOutputError
 from tasklift.llm.endpoint import Answer, Failure
 from tasklift.llm.labels import instruct, label_schema, match_label
 from tasklift.llm.model import Message, Reply, Request
@@ -197,7 +197,7 @@ class OpenAICompatibleModel:
 
     def _blamed(self, found: Failure, request: Request, refused: frozenset[str]) -> str | None:
         """The optional parameter that made the endpoint refuse a request; None: it was something else."""
-        if found.status not in {400, 422, 500, 501}:
+        if found.status not in {400, 422, 500, 501} or found.error is ContextOverflowError:
             return None
         said = found.message.lower()
         with_schema = bool(request.labels) and "response_format" not in refused

@@ -8,6 +8,7 @@ import ipaddress
 import json
 import math
 import os
+import re
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from yarl import URL
 from tasklift.errors import (
     AuthenticationError,
     ConfigError,
+    ContextOverflowError,
     InvalidOutputError,
     ModelError,
     ModelTimeoutError,
@@ -31,6 +33,7 @@ from tasklift.llm.calls import ToolCall, read_calls
 from tasklift.prediction import Usage
 
 _ERROR_BYTES = 4000  # of an error page that are read
+_TOO_LONG = re.compile(r"maximum context length|exceeds the available context|context window", re.IGNORECASE)
 _SHOWN_BYTES = 120  # of an unreadable answer that an error shows
 _PIECE = 8  # characters of a key that would already help a thief
 _PLACEHOLDER = 4  # a "key" shorter than this is none, and hiding it would garble every message
@@ -113,6 +116,7 @@ class Failure:
         status: the HTTP status; 0 where none came.
         retry: another try may succeed.
         retry_after_s: seconds that the server asks to wait.
+        tokens, limit: of a prompt that is too long for the model; 0 where the server does not say.
     """
 
     error: type[ModelError]
@@ -120,6 +124,8 @@ class Failure:
     status: int = 0
     retry: bool = False
     retry_after_s: float | None = None
+    tokens: int = 0
+    limit: int = 0
 
     @property
     def usage(self) -> Usage:
@@ -198,14 +204,27 @@ def _failure(status: int, headers: Mapping[str, str], raw: bytes, wall_s: float)
     said, code = _server_message(raw)
     if 300 <= status < 400:
         said = f"it redirects to {headers.get('location', 'nowhere')}; write that address instead"
+    too_long = status in {400, 413, 422} and ("context_length" in code or _TOO_LONG.search(said) is not None)
+    tokens, limit = _token_counts(said) if too_long else (0, 0)
     return Failure(
-        error=_error_class(status),
+        error=ContextOverflowError if too_long else _error_class(status),
+        tokens=tokens,
+        limit=limit,
         message=f"{status}: {said}",
         status=status,
         # A quota that is used up does not come back within a retry.
         retry=(status in {408, 409, 429} or status >= 500) and "insufficient_quota" not in code,
         retry_after_s=retry_after(headers, wall_s),
     )
+
+
+def _token_counts(said: str) -> tuple[int, int]:
+    """Tokens of a prompt that is too long, and the limit, as servers word it; 0 where they do not say."""
+    numbers = [int(found.replace(",", "")) for found in re.findall(r"\d[\d,]*", said)]
+    named = re.search(r"(?:context length|context size|context window)[^\d]{0,20}(\d+)", said)
+    limit = int(named[1]) if named else 0
+    tokens = next((number for number in numbers if number > limit), 0) if limit else 0
+    return (tokens, limit) if tokens else (0, 0)
 
 
 def retry_after(headers: Mapping[str, str], wall_s: float) -> float | None:

@@ -195,6 +195,8 @@ class FakeEndpoint:
         delay_s: seconds before each response.
 
     Attributes:
+        context_tokens: longer prompts are refused as too long; None at first: none is.
+        prefixes: its prefix cache; at first there is none.
         model: the first model's name.
         shutdown_dates: model -> day on which `/v1/models` says that it ends; empty at first.
         received: the body of every chat request so far.
@@ -212,6 +214,8 @@ class FakeEndpoint:
         takes_response_format: bool = True,
         delay_s: float = 0.0,
     ) -> None:
+        self.context_tokens: int | None = None
+        self.prefixes = PrefixCache(0)
         self.models = tuple(models)
         self.shutdown_dates: dict[str, str | int] = {}
         self.model = self.models[0]
@@ -280,11 +284,16 @@ class FakeEndpoint:
             return await self._misbehave(request, behaviour)
         if (refused := self._refused_body(body)) is not None:
             return refused
-        text = self._own_answer(body) if behaviour.text is None else behaviour.text
-        completion = _completion(body, text, behaviour)
+        completion = self.completion(body, behaviour)
         if body.get("stream"):
             return await _stream(request, body, completion)
         return web.json_response(completion, status=behaviour.status, headers=behaviour.headers)
+
+    def completion(self, body: Mapping[str, Any], behaviour: Behaviour) -> dict[str, Any]:
+        """The chat completion that answers a request body."""
+        cached = behaviour.cached_tokens or self.prefixes.served(_words(body))
+        text = self._own_answer(body) if behaviour.text is None else behaviour.text
+        return _completion(body, text, replace(behaviour, cached_tokens=cached))
 
     def _refused_key(self, request: web.Request) -> web.Response | None:
         sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -304,6 +313,12 @@ class FakeEndpoint:
         if "response_format" in body and not self._takes_response_format:
             said = "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."
             return _error(400, said, param="response_format")
+        if self.context_tokens is not None and (count := len(_words(body))) > self.context_tokens:
+            said = (
+                f"This model's maximum context length is {self.context_tokens} tokens. However, your messages "
+                f"resulted in {count} tokens. Please reduce the length of the messages."
+            )
+            return _error(400, said, code="context_length_exceeded", param="messages")
         return None
 
     def _own_answer(self, body: Mapping[str, Any]) -> str:
@@ -338,6 +353,31 @@ class FakeEndpoint:
         return web.Response()
 
 
+class PrefixCache:
+    """What a provider's prefix cache would serve: the longest beginning of a prompt that an earlier one had.
+
+    Args:
+        block: words that are kept together; 0: nothing is ever served.
+    """
+
+    def __init__(self, block: int) -> None:
+        self._block = block
+        self._seen: set[tuple[str, ...]] = set()
+
+    def served(self, words: Sequence[str]) -> int:
+        """Words of this prompt that are served; from now on it may serve others."""
+        if not self._block:
+            return 0
+        starts = [tuple(words[:end]) for end in range(self._block, len(words) + 1, self._block)]
+        known = max((len(start) for start in starts if start in self._seen), default=0)
+        self._seen.update(starts)
+        return known
+
+
+def _words(body: Mapping[str, Any]) -> list[str]:
+    return [word for message in body.get("messages", ()) for word in str(message.get("content")).split()]
+
+
 def _error(
     status: int,
     message: str,
@@ -353,7 +393,7 @@ def _error(
 
 def _completion(body: Mapping[str, Any], text: str, behaviour: Behaviour) -> dict[str, Any]:
     """A chat completion; its tokens are words."""
-    prompt = sum(len(str(message.get("content")).split()) for message in body.get("messages", ()))
+    prompt = len(_words(body))
     said = len(text.split())
     usage: dict[str, Any] = {
         "prompt_tokens": prompt,

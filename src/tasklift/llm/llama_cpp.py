@@ -15,7 +15,7 @@ from typing import Any
 
 import xllamacpp
 
-from tasklift.errors import InvalidOutputError, RequestRefusedError, ServerError
+from tasklift.errors import ContextOverflowError, InvalidOutputError, RequestRefusedError, ServerError
 from tasklift.llm.cores import free_cores
 from tasklift.llm.model import Message, Reply, Request
 from tasklift.prediction import Usage
@@ -132,9 +132,11 @@ def _read(answer: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     error = answer.get("error")
     if error:
         if error.get("type") == "exceed_context_size_error":
-            raise RequestRefusedError(
+            raise ContextOverflowError(
                 f"the prompt has {error.get('n_prompt_tokens')} tokens, more than the {CONTEXT_TOKENS} of "
-                "the local model; use fewer examples, shorter definitions or a shorter text"
+                "the local model; use fewer examples, shorter definitions or a shorter text",
+                int(error.get("n_prompt_tokens") or 0),
+                CONTEXT_TOKENS,
             )
         refused = 400 <= int(error.get("code", 500)) < 500
         raise (RequestRefusedError if refused else ServerError)(f"llama.cpp: {error.get('message')}")

@@ -36,7 +36,7 @@ from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from tasklift.errors import ArtifactError, RequestRefusedError
+from tasklift.errors import ArtifactError, ContextOverflowError, RequestRefusedError
 from tasklift.llm.convert import convert
 from tasklift.llm.cores import free_cores
 from tasklift.llm.decoder import Decoder, State
@@ -219,15 +219,17 @@ class _Scorer:
         """Score every label of `request`.
 
         Raises:
-            RequestRefusedError: prompt and label are longer than the model's context.
+            ContextOverflowError: prompt and label are longer than the model's context.
         """
         tree = self._tree(request.labels)
         prompt, cuts = self._chat.prompt(request.messages)
         if len(prompt) + tree.depth > CONTEXT_TOKENS:
-            raise RequestRefusedError(
+            raise ContextOverflowError(
                 f"the prompt has {len(prompt)} tokens and the longest label {tree.depth}, more than the "
                 f"{CONTEXT_TOKENS} of the local model; "
-                "use fewer examples, shorter definitions or a shorter text"
+                "use fewer examples, shorter definitions or a shorter text",
+                len(prompt) + tree.depth,
+                CONTEXT_TOKENS,
             )
         start, cached, state = self._prefix(prompt, cuts if self._reuse_prefix else ())
         hidden = self._rest(prompt[start:], start, state, tree)

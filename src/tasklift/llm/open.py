@@ -7,10 +7,10 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from tasklift import registry
-from tasklift.cache import open_cache
+from tasklift.cache import is_asking_again, open_cache
 from tasklift.llm.cached import CachedModel
 from tasklift.llm.client import ClientOptions, OpenAICompatibleModel
-from tasklift.llm.model import Model
+from tasklift.llm.model import Model, Reply, Request, WrappedModel
 from tasklift.llm.spending import metered
 
 #: Holds the key of any endpoint.
@@ -20,7 +20,7 @@ KEYS_OF_HOSTS = {"api.openai.com": "OPENAI_API_KEY"}
 
 
 def open_model(spec: str | Model) -> Model:
-    """A model behind the current project's response cache.
+    """A model behind the current project's response cache, or without one inside `asking_again`.
 
     Args:
         spec: a `Model` is returned as it is; `http(s)://host/v1#model-name` opens an
@@ -33,7 +33,10 @@ def open_model(spec: str | Model) -> Model:
     if not isinstance(spec, str):
         return spec
     if spec.startswith(("http://", "https://")):
-        return CachedModel(metered(open_endpoint(spec)), open_cache("responses"))
+        hosted = metered(open_endpoint(spec))
+        return hosted if is_asking_again() else CachedModel(hosted, open_cache("responses"))
+    if is_asking_again():
+        return _Asked(_load(spec))
     return _KeptOpen(_load(spec), open_cache("responses"))
 
 
@@ -54,6 +57,17 @@ def _key_variable(url: str) -> str | None:
 
 class _KeptOpen(CachedModel):
     """A local model is shared by all candidates of a process: none of them may close it."""
+
+    async def aclose(self) -> None:
+        """Nothing: the weights stay for the next candidate."""
+
+
+class _Asked(WrappedModel):
+    """The same without a cache."""
+
+    async def complete(self, request: Request) -> Reply:
+        """Ask."""
+        return await self.inner.complete(request)
 
     async def aclose(self) -> None:
         """Nothing: the weights stay for the next candidate."""

@@ -16,7 +16,7 @@ from tasklift.errors import ConfigError
 from tasklift.llm.model import Message
 
 #: What a template may name.
-FIELDS = frozenset({"instruction", "labels", "examples", "passages", "text", "input"})
+FIELDS = frozenset({"instruction", "labels", "tone", "policy", "examples", "passages", "text", "input"})
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
@@ -25,9 +25,9 @@ _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, t
 class Template:
     """A system and a user template.
 
-    Both see `instruction` (text), `labels` (label -> definition), `examples` (list of objects with
-    `text` and `label`, the nearest last), `passages` (of documents: objects with `number`, `document`, `heading` and
-    `text`, the nearest first), `text` (the main input text) and `input` (all input fields).
+    Both see `instruction`, `tone` and `policy` (texts), `labels` (label -> definition), `examples` (list of objects
+    with `text` and `label`, the nearest last), `passages` (of documents: objects with `number`, `document`, `heading`
+    and `text`, the nearest first), `text` (the main input text) and `input` (all input fields).
     What does not change from row to row belongs into `system`: a prefix cache then serves it.
     """
 
@@ -53,15 +53,17 @@ class Template:
         trial = {
             "instruction": "i",
             "labels": {"a": "b"},
+            "tone": "t",
+            "policy": "p",
             "examples": [{"text": "t", "label": "a"}],
             "passages": [{"number": 1, "document": "d.md", "heading": "h", "text": "t"}],
             "text": "t",
         }
         self.render(trial | {"input": _AnyField()})
 
-    def names(self, field: str) -> bool:
-        """Does either part place `field` itself?"""
-        return field in _named(self.system) | _named(self.user)
+    def fields(self) -> frozenset[str]:
+        """What its two parts name, of a template that `check` found right."""
+        return _named(self.system) | _named(self.user)
 
     def render(self, values: Mapping[str, Any]) -> tuple[Message, ...]:
         """System and user message; an empty system template gives no system message.

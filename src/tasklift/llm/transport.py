@@ -17,6 +17,7 @@ import aiohttp
 from tasklift.errors import (
     AuthenticationError,
     ConfigError,
+    ContextOverflowError,
     InvalidOutputError,
     ModelError,
     ModelTimeoutError,
@@ -192,7 +193,10 @@ class Transport:
         """What to raise: what is wrong, where, and what to do; never the key."""
         tries = f" ({spent.requests} requests)" if spent.requests > 1 else ""
         said = " ".join(found.message.split())
-        return found.error(self._key.scrub(f"{self.base_url}: {said}{self._hint(found)}{tries}"))
+        made = found.error(self._key.scrub(f"{self.base_url}: {said}{self._hint(found)}{tries}"))
+        if isinstance(made, ContextOverflowError):
+            made.tokens, made.limit = found.tokens, found.limit
+        return made
 
     def _pool(self) -> _Pool:
         loop = asyncio.get_running_loop()

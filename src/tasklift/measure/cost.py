@@ -74,7 +74,16 @@ def drawn_setup(used: Resources, prices: DrawnPrices) -> Draws:
 
 def setup_cost(used: Resources, prices: UnitPrices) -> float:
     """One-off cost of making a candidate, at the means of `prices` (USD)."""
-    return float(drawn_setup(used, _means(prices))[0])
+    return float(drawn_setup(used, _means(prices))[0]) + asked_cost(used, prices).usd
+
+
+def asked_cost(used: Resources, prices: UnitPrices) -> ItemCost:
+    """What the hosted models cost that were asked while a candidate was made."""
+    total, missing = 0.0, ""
+    for model, tokens in used.asked.items():
+        one = token_cost(Usage(**tokens), 1, prices, model, Serving())
+        total, missing = total + one.usd, missing or one.missing
+    return ItemCost(total, "tokens while it was made", missing)
 
 
 def drawn_item(used: Usage, items: int, prices: DrawnPrices, tokens_usd: float) -> Draws:

@@ -99,6 +99,7 @@ class Options:
         reviewer_accuracy: declared share of deferred rows that a person gets right.
         seed: passed to the candidates.
         command: what the user typed, for the record.
+        afresh: every row is asked again, also those that are stored.
     """
 
     folder: Path | None = None
@@ -107,6 +108,7 @@ class Options:
     reviewer_accuracy: float = 0.97
     seed: int = 0
     command: str = ""
+    afresh: bool = False
 
 
 async def evaluate_async(
@@ -144,7 +146,7 @@ async def evaluate_async(
             progress,
             store,
             asyncio.Lock(),
-            store.predictions() if store else {},
+            store.predictions() if store and not options.afresh else {},
             store.manifest() if store else None,
         )
         try:

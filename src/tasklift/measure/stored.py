@@ -19,6 +19,7 @@ from tasklift.strategy import Resources
 from tasklift.task import Task
 
 #: Keys of a manifest that describe how the evaluation was made.
+_KEPT = dataclasses.fields(Resources)
 MADE = ("command", "at", "machine", "versions", "seed")
 
 
@@ -82,7 +83,7 @@ def _result(
         labels=task.labels,
         instruction=task.instruction,
         input_fields=task.input_fields,
-        setup=Resources(**{field.name: row["setup"][field.name] for field in dataclasses.fields(Resources)}),
+        setup=Resources(**{one.name: row["setup"][one.name] for one in _KEPT if one.name in row["setup"]}),
         training_ids=frozenset(),
         notes=row["notes"],
         settings=row.get("settings", {}),

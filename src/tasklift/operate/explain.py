@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,16 @@ from sqlalchemy import select
 from tasklift.data.embed import open_embedder
 from tasklift.dataset import Dataset
 from tasklift.errors import TaskliftError, TrafficError, UnknownIdError
+from tasklift.llm.model import Message, Request
 from tasklift.operate.release import Release, Releases
 from tasklift.operate.review import Review, reviews_of
 from tasklift.operate.tables import feedback, traces
 from tasklift.prediction import Prediction
 from tasklift.strategies.artifact import Card, read_card
+from tasklift.strategies.context import UNCUT, Cut
 from tasklift.strategies.fitting import load_candidate
 from tasklift.strategies.prompt import PromptedCandidate
+from tasklift.strategies.prompting import hash_of
 from tasklift.strategy import Candidate, Context, Input
 from tasklift_platform.database import Database
 
@@ -76,6 +79,7 @@ class Explanation:
             card = {
                 key: known[key] for key in ("strategy", "fingerprint", "family", "parameters", "instruction", "notes")
             }
+            card["prompt"] = (known["parameters"].get("material") or {}).get("version", "")
             card["training_rows"] = len(self.card.training_ids)
             card["training_data"] = data_version(self.card)
         return {
@@ -125,7 +129,8 @@ async def explain(database: Database, state: Path, identity: str, train: Dataset
     try:
         card = read_card(folder)
         if trace.input is not None:
-            prompts = await prompts_of(load_candidate(folder), trace.input)
+            prompts = await prompts_of(load_candidate(folder), trace.input, trace.row["overlay"], trace.prediction)
+            missing += rendered_otherwise(prompts, trace.prediction)
     except TaskliftError as error:
         missing.append(f"the candidate cannot be read: {error}")
     nearest = nearest_rows(trace.input, train) if train is not None and trace.input is not None else []
@@ -135,15 +140,38 @@ async def explain(database: Database, state: Path, identity: str, train: Dataset
     return Explanation(trace, release, card, prompts, nearest, labels, await reviews_of(database, identity), missing)
 
 
-async def prompts_of(candidate: Candidate, value: Input) -> dict[str, list[dict[str, str]]]:
-    """Stage -> messages, for every stage that asks a model; the model is not called."""
+async def prompts_of(
+    candidate: Candidate, value: Input, overlay: str = "", said: Prediction | None = None
+) -> dict[str, list[dict[str, str]]]:
+    """Stage -> messages as they were sent, for every stage that asks a model; the model is not called.
+
+    Args:
+        overlay: that was asked for.
+        said: the answer: its notes tell what was cut from a prompt that was too long.
+    """
     stages = {"prompt": getattr(candidate, "prompt", None), "core": getattr(candidate, "core", None), "": candidate}
     found = {}
     for name, stage in stages.items():
         if isinstance(stage, PromptedCandidate):
-            request = await stage.rendered(value, Context())
+            cut = next((Cut.of_notes(one.notes) for one in _all(said) if "cut" in one.notes), UNCUT)
+            request = await stage.rendered(value, Context(overlay=overlay or None), cut)
             found[name or "prompt"] = [{"role": one.role, "content": one.content} for one in request.messages]
     return found
+
+
+def rendered_otherwise(prompts: Mapping[str, Sequence[Mapping[str, str]]], said: Prediction) -> list[str]:
+    """A warning where a prompt does not come out as it was sent: its hash was kept with the answer."""
+    kept = {one.notes["rendered"] for one in _all(said) if "rendered" in one.notes}
+    now = {hash_of(Request(tuple(Message(**one) for one in messages))) for messages in prompts.values()}  # type: ignore[arg-type]
+    return ["the prompt does not come out as it was sent"] if kept and not kept & now else []
+
+
+def _all(said: Prediction | None) -> Iterator[Prediction]:
+    """An answer and those of its stages."""
+    if said is not None:
+        yield said
+        for child in said.children:
+            yield from _all(child)
 
 
 def nearest_rows(value: Input, rows: Dataset, count: int = NEAREST) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ def build(
     """One strategy a name.
 
     Args:
+        names: of strategies; what stands behind a colon (`prompt:short`) tells apart several of one kind.
         parameters: name -> parameters that differ from the defaults; stages of a layered strategy are
             named, and take the parameters of that name.
         model: for every strategy that has a `model` and is given none. None: a layered strategy then
@@ -40,14 +41,19 @@ def build(
         ConfigError: unknown name or parameter, with the nearest known one.
         StrategyError: a parameter's value makes no sense.
     """
-    for name in sorted(set(parameters) - set(registry.ENTRIES["strategy"])):
+    for name in sorted({kind_of(name) for name in parameters} - set(registry.ENTRIES["strategy"])):
         registry.load("strategy", name)  # says what is known, where this is not
     common = {key: value for key, value in (("model", model), ("embedder", embedder)) if value}
     return {name: _one(name, parameters, common) for name in names}
 
 
+def kind_of(name: str) -> str:
+    """The registered strategy that a name means: what stands before a colon."""
+    return name.partition(":")[0]
+
+
 def _one(name: str, parameters: Mapping[str, Mapping[str, Any]], common: Mapping[str, str]) -> Strategy:
-    kind = registry.load("strategy", name)
+    kind = registry.load("strategy", kind_of(name))
     if not (isinstance(kind, type) and is_dataclass(kind)):
         raise ConfigError(f"strategy {name!r} ({kind!r}) is no dataclass: its parameters cannot be told")
     known = {field.name: field for field in fields(kind)}

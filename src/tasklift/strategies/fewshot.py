@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,15 +15,17 @@ from tasklift.data.nearest import nearest
 from tasklift.dataset import Dataset
 from tasklift.llm.model import Model, Request
 from tasklift.llm.open import open_model
-from tasklift.llm.template import Template
+from tasklift.llm.overlay import Material
 from tasklift.prediction import DECIMALS, Prediction, Usage
 from tasklift.strategies.artifact import Card, read_arrays, write_artifact
 from tasklift.strategies.classifier import label_indices, text_of, texts_of
-from tasklift.strategies.prompt import PromptedCandidate, prediction_of
+from tasklift.strategies.context import UNCUT, Cut
 from tasklift.strategies.grounding import Grounded
+from tasklift.strategies.prompt import PromptedCandidate, prediction_of
+from tasklift.strategies.prompting import check_template, prompt_parameters, rule_settings, setup_of
 from tasklift.strategies.recipe import require, require_rows
 from tasklift.strategies.selection import SELECTIONS, Found, Picker
-from tasklift.strategy import Context, Family, Input, Resources
+from tasklift.strategy import Context, Family, Input
 from tasklift.task import Task
 from tasklift.tokens import estimated_tokens
 from tasklift.worker import on_worker, timed
@@ -56,6 +58,7 @@ class FewShot(Grounded):
         example_chars: longer example texts are cut.
         system: Jinja2 template of the system message.
         user: Jinja2 template of the user message; sees `examples`.
+        material: as for `prompt`.
     """
 
     name: ClassVar[str] = "fewshot"
@@ -71,6 +74,7 @@ class FewShot(Grounded):
     example_chars: int = 400
     system: str = SYSTEM
     user: str = USER
+    material: Material | None = None
 
     def __post_init__(self) -> None:
         require(self.examples > 0, self.name, f"examples={self.examples} must be positive")
@@ -91,7 +95,7 @@ class FewShot(Grounded):
         )
         require(self.example_chars > 0, self.name, f"example_chars={self.example_chars} must be positive")
         self.check_grounding()
-        Template(self.system, self.user).check()
+        check_template(self.name, self.system, self.user, self.material)
 
     def base(self) -> str:
         """Snapshots of model and embedder, and of the documents where there are any."""
@@ -100,8 +104,7 @@ class FewShot(Grounded):
 
     def parameters(self) -> dict[str, Any]:
         """The model by its name."""
-        named = {key: getattr(self, key) for key in self.__dataclass_fields__ if key != "model"}
-        return named | {"model": self.model if isinstance(self.model, str) else self.model.name}
+        return prompt_parameters(self, self.model, self.material)
 
     def fit(self, task: Task, train: Dataset) -> FewShotCandidate:
         """Embed the rows, and measure on them (each left out in turn) how right agreeing neighbours are."""
@@ -111,8 +114,9 @@ class FewShot(Grounded):
         agreement = agreed_accuracy(done.value, truth, self.examples)
         store = Store(texts, truth, done.value, train.ids)
         notes = {"agreed_accuracy": agreement} | store.measured(Picker.of(self.parameters()))
-        setup = Resources(labels=len(train), cpu_s=done.cpu_s)
-        card = self.card(task, train, setup, notes=notes, settings=self.grounding())
+        made = setup_of(self.material)
+        setup = replace(made, labels=len(train), cpu_s=made.cpu_s + done.cpu_s)
+        card = self.card(task, train, setup, notes=notes, settings=rule_settings(task) | self.grounding())
         return FewShotCandidate(card, open_model(self.model), store)
 
     def reload(self, folder: Path, card: Card) -> FewShotCandidate:
@@ -190,16 +194,16 @@ class FewShotCandidate(PromptedCandidate):
                 label, scores, confidence, usage=usage, latency_s=done.wall_s, notes={"skipped_model": True}
             )
         allowed = self._allowed(order)
-        reply = await self.model.complete(self.request(value, allowed, ctx, self._examples(chosen)))
-        answered = prediction_of(reply, skipped_model=False)
+        reply, notes = await self.ask(value, allowed, ctx, self._examples(chosen))
+        answered = prediction_of(reply, skipped_model=False, **notes)
         return answered.with_timing(reply.usage + usage, reply.latency_s + done.wall_s)
 
-    async def rendered(self, value: Input, ctx: Context) -> Request:
+    async def rendered(self, value: Input, ctx: Context, cut: Cut = UNCUT) -> Request:
         """With the rows that are retrieved for this input."""
         text = text_of(value, self.card.input_fields)
         ctx, _ = await self.sources.around(text, ctx)
         order, chosen = (await on_worker(self._retrieve, text)).value
-        return self.request(value, self._allowed(order), ctx, self._examples(chosen))
+        return self.request(value, self._allowed(order), ctx, self._examples(chosen), cut)
 
     def _retrieve(self, text: str) -> tuple[list[int], list[int]]:
         """Rows nearest to the text, nearest first; and those to show, nearest last."""

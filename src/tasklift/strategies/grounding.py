@@ -130,7 +130,7 @@ def render_around(
         for number, passage in enumerate(passages, 1)
     ]
     messages = template.render({**(_marked(values) if delimit else values), "passages": shown})
-    if shown and not template.names("passages"):
+    if shown and "passages" not in template.fields():
         block = "\n\n".join([PASSAGES_TITLE, *(str(one["text"]) for one in shown)])
         messages = (*messages[:-1], replace(messages[-1], content=f"{block}\n\n{messages[-1].content}"))
     return _with_rule(messages) if delimit or shown else messages

@@ -14,14 +14,19 @@ import numpy as np
 from scipy.special import softmax
 
 from tasklift.dataset import Dataset
-from tasklift.errors import ModelError
+from tasklift.errors import ContextOverflowError, ModelError
 from tasklift.llm.model import Model, Reply, Request
 from tasklift.llm.open import open_model
+from tasklift.llm.overlay import ABSTAIN, Material
 from tasklift.llm.template import Template
 from tasklift.prediction import Prediction
+from tasklift.rule import RuleSpec
+from tasklift.rules.apply import apply_rules, build_rules
 from tasklift.strategies.artifact import Card, write_artifact
 from tasklift.strategies.classifier import text_of
+from tasklift.strategies.context import UNCUT, Cut, cut_further
 from tasklift.strategies.grounding import Grounded, Sources, cited, render_around
+from tasklift.strategies.prompting import check_template, hash_of, prompt_parameters, rule_settings, setup_of
 from tasklift.strategies.recipe import require
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
 from tasklift.task import Task
@@ -55,6 +60,7 @@ class Prompt(Grounded):
         user: Jinja2 template of the user message; may also use text, input.
         calibrate: divide by what the model answers to an empty input, where it gives
             log-probabilities: small models prefer some label names whatever the text.
+        material: what a prompt file and overlays lay into the templates; None: nothing.
     """
 
     name: ClassVar[str] = "prompt"
@@ -65,11 +71,12 @@ class Prompt(Grounded):
     system: str = SYSTEM
     user: str = USER
     calibrate: bool = True
+    material: Material | None = None
 
     def __post_init__(self) -> None:
         require(bool(self.user.strip()), self.name, "the user template is empty")
         self.check_grounding()
-        Template(self.system, self.user).check()
+        check_template(self.name, self.system, self.user, self.material)
 
     def base(self) -> str:
         """Snapshot of the model, and of the documents where there are any."""
@@ -77,12 +84,11 @@ class Prompt(Grounded):
 
     def parameters(self) -> dict[str, Any]:
         """The model by its name."""
-        named = {key: getattr(self, key) for key in self.__dataclass_fields__ if key != "model"}
-        return named | {"model": self.model if isinstance(self.model, str) else self.model.name}
+        return prompt_parameters(self, self.model, self.material)
 
     def fit(self, task: Task, train: Dataset) -> PromptCandidate:
         """Nothing is trained and no row is looked at."""
-        card = self.card(task, train, Resources(), settings=self.grounding())
+        card = self.card(task, train, setup_of(self.material), settings=rule_settings(task) | self.grounding())
         return PromptCandidate(card, open_model(self.model))
 
     def reload(self, folder: Path, card: Card) -> PromptCandidate:
@@ -108,6 +114,8 @@ class PromptedCandidate(Candidate):
         self.labels = tuple(card.labels)
         self.template = Template(card.parameters["system"], card.parameters["user"])
         self.sources = Sources(card)
+        self.material = Material.from_json(card.parameters.get("material") or {})
+        self.rules = build_rules(RuleSpec.model_validate(row) for row in card.settings.get("rules", ()))
         self.traits = Traits(
             deterministic=model.deterministic,
             remote=model.remote,
@@ -119,10 +127,34 @@ class PromptedCandidate(Candidate):
     async def answer(self, value: Input, ctx: Context) -> Prediction:
         """One prediction; a failing model gives an error, never an exception."""
 
-    async def rendered(self, value: Input, ctx: Context) -> Request:
-        """The request that `answer` would send, for explaining an answer later; nothing is sent."""
+    async def rendered(self, value: Input, ctx: Context, cut: Cut = UNCUT) -> Request:
+        """The request that `answer` would send, for explaining an answer later; nothing is sent.
+
+        Args:
+            cut: what was left out, as the notes of the answer tell.
+        """
         ctx, _ = await self.sources.around(text_of(value, self.card.input_fields), ctx)
-        return self.request(value, self.labels, ctx)
+        return self.request(value, self.labels, ctx, cut=cut)
+
+    async def ask(
+        self, value: Input, labels: Sequence[str], ctx: Context, examples: Sequence[Mapping[str, str]] = ()
+    ) -> tuple[Reply, dict[str, Any]]:
+        """The model's reply, and notes on how it was asked.
+
+        A prompt that is longer than the model's context is cut and sent again: retrieved examples go first, those
+        farthest from the text before others, then the end of the text.
+
+        Raises:
+            ModelError: the call failed.
+            ContextOverflowError: what may not be cut is too long by itself.
+        """
+        cut, text = UNCUT, text_of(value, self.card.input_fields)[:MAX_CHARS]
+        while True:
+            request = self.request(value, labels, ctx, examples, cut)
+            try:
+                return await self.model.complete(request), {**self._version_notes(request, ctx), **cut.to_notes()}
+            except ContextOverflowError as error:
+                cut = cut_further(cut, error, request, len(examples), len(text))
 
     async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
         """One prediction an input, asked concurrently; the model bounds how many at once."""
@@ -130,7 +162,25 @@ class PromptedCandidate(Candidate):
             answers = [await self._safely(inputs[0], ctx)]
         else:
             answers = await asyncio.gather(*(self._safely(value, ctx) for value in inputs))
-        return [self._told_if_cut(value, found) for value, found in zip(inputs, answers, strict=True)]
+        return [
+            self._abstained(apply_rules(self.rules, self._told_if_cut(value, found), value))
+            for value, found in zip(inputs, answers, strict=True)
+        ]
+
+    def _abstained(self, found: Prediction) -> Prediction:
+        """A model that says that it cannot tell leaves the row to a person."""
+        if found.output != ABSTAIN or not self.material.abstain:
+            return found
+        notes = {**found.notes, "abstained": True}
+        return Prediction(deferred=True, usage=found.usage, latency_s=found.latency_s, notes=notes, children=(found,))
+
+    def _version_notes(self, request: Request, ctx: Context) -> dict[str, Any]:
+        """Which prompt was rendered, and the hash of what came out: a later rendering is held against it."""
+        _, _, overlay = self.material.under(ctx.overlay)
+        if not (self.material.version or overlay):
+            return {}
+        notes = {"prompt": self.material.version, "overlay": overlay, "rendered": hash_of(request)}
+        return {name: value for name, value in notes.items() if value}
 
     def _told_if_cut(self, value: Input, found: Prediction) -> Prediction:
         was_read_whole = found.error is not None or found.notes.get("skipped_model")
@@ -158,17 +208,32 @@ class PromptedCandidate(Candidate):
         return cited(await self.answer(value, ctx), ctx, spent)
 
     def request(
-        self, value: Input, labels: Sequence[str], ctx: Context, examples: Sequence[Mapping[str, str]] = ()
+        self,
+        value: Input,
+        labels: Sequence[str],
+        ctx: Context,
+        examples: Sequence[Mapping[str, str]] = (),
+        cut: Cut = UNCUT,
     ) -> Request:
-        """The rendered request for one input."""
-        text = text_of(value, self.card.input_fields)[:MAX_CHARS]
-        known = self.card.labels
+        """The rendered request for one input.
+
+        Args:
+            examples: retrieved ones, the nearest last; fixed ones come before them.
+            cut: what is left out.
+        """
+        said, definitions, _ = self.material.under(ctx.overlay)
+        known = {**self.card.labels, **definitions}
+        if said.abstain:
+            labels, known = [*labels, ABSTAIN], {**known, ABSTAIN: said.abstain}
+        most = MAX_CHARS if cut.text_chars is None else cut.text_chars
         values = {
-            "instruction": self.card.instruction,
+            "instruction": said.instruction or self.card.instruction,
             "labels": {label: known[label] for label in labels},
-            "examples": list(examples),
-            "text": text,
-            "input": {name: str(value.get(name, ""))[:MAX_CHARS] for name in self.card.input_fields},
+            "tone": said.tone,
+            "policy": said.policy,
+            "examples": [*said.examples, *examples[cut.examples :]],
+            "text": text_of(value, self.card.input_fields)[:most],
+            "input": {name: str(value.get(name, ""))[:most] for name in self.card.input_fields},
         }
         messages = render_around(self.template, values, ctx.passages, bool(self.card.parameters.get("delimit")))
         return Request(messages, tuple(labels), seed=ctx.seed, repeat=ctx.repeat)
@@ -187,18 +252,19 @@ class PromptCandidate(PromptedCandidate):
 
     def __init__(self, card: Card, model: Model) -> None:
         super().__init__(card, model)
-        self._bias: Mapping[str, float] | None = None
+        self._bias: dict[str, Mapping[str, float] | None] = {}  # of each overlay, '' for none
 
     async def answer(self, value: Input, ctx: Context) -> Prediction:
         """Ask, and correct for the model's bias where it gives log-probabilities."""
-        reply = await self.model.complete(self.request(value, self.labels, ctx))
+        reply, notes = await self.ask(value, self.labels, ctx)
         if reply.log_probs is None or not self.card.parameters["calibrate"]:
-            return prediction_of(reply)
-        if self._bias is None:
+            return prediction_of(reply, **notes)
+        _, _, overlay = self.material.under(ctx.overlay)
+        if overlay not in self._bias:
             empty = dict.fromkeys(self.card.input_fields, NOTHING)
             alone = replace(ctx, passages=())  # the bias must not depend on which row came first
-            self._bias = (await self.model.complete(self.request(empty, self.labels, alone))).log_probs
-        return prediction_of(reply, self._bias)
+            self._bias[overlay] = (await self.model.complete(self.request(empty, self.labels, alone))).log_probs
+        return prediction_of(reply, self._bias[overlay], **notes)
 
 
 def prediction_of(reply: Reply, bias: Mapping[str, float] | None = None, **notes: Any) -> Prediction:

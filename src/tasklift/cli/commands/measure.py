@@ -67,11 +67,15 @@ def evaluate(
     max_usd: Annotated[
         float | None, typer.Option(min=0, help="Stop before hosted calls cost more than this; what was paid is kept.")
     ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Ask models again, whatever they answered before; keep nothing of it.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run every strategy on the same test rows; print intervals, cost and a decision where economics are given."""
     run(
         "evaluate:evaluate",
+        cached=not no_cache,
         task=task,
         folder=project,
         strategies=strategies,

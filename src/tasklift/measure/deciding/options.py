@@ -11,7 +11,7 @@ import numpy as np
 
 from tasklift.economics import Economics, OptionCosts, Quantity, exactly
 from tasklift.errors import ConfigError
-from tasklift.measure.cost import DrawnPrices, Serving, drawn_item, drawn_setup, token_cost
+from tasklift.measure.cost import DrawnPrices, Serving, asked_cost, drawn_item, drawn_setup, token_cost
 from tasklift.measure.deciding.posterior import JointTable, Rates, draw_rates, joint_table
 from tasklift.measure.deciding.quantities import Draws, Sampler, mean_of
 from tasklift.measure.deciding.untried import Belief, belief_of
@@ -234,7 +234,15 @@ class _Maker:
         if seen.setup is None:
             self.cautions.append(f"{seen.name}: what it took to make is not known; setup_usd counted as 0")
             return np.zeros(self.sampler.size), "default"
-        return drawn_setup(seen.setup, self.prices), f"measured ({seen.setup.labels} labels x label_usd, CPU)"
+        asked = asked_cost(seen.setup, self.economics.prices)
+        if asked.missing:
+            self.cautions.append(
+                f"{seen.name}: no token price is known for {asked.missing!r}, which was asked while it was made; "
+                f"counted as 0, set [prices.tokens] of it, or options.{seen.name}.setup_usd"
+            )
+        tokens = f", {asked.usd:.4g} USD of tokens" if asked.usd else ""
+        source = f"measured ({seen.setup.labels} labels x label_usd, CPU{tokens})"
+        return drawn_setup(seen.setup, self.prices) + asked.usd, source
 
     def remaking(self, seen: OptionEvidence | None, costs: OptionCosts) -> Draws:
         """One change of the rules where no price of it is given: labels, hours, and making it once more."""
