@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasklift.errors import ConfigError, DataError, UnsupportedError
+from tasklift.errors import ConfigError, DataError
 from tasklift.project import Project
 from tasklift.task import Task
 
@@ -199,16 +199,15 @@ def test_columns_named_in_the_task_are_mapped(make: Make) -> None:
         '{ kind = "labels", labels = { red = "blood" } }',
         '{ kind = "number", minimum = 0 }',
         '{ kind = "json", json_schema = { type = "object" } }',
-        '{ kind = "text" }',
     ],
 )
-def test_other_kinds_of_output_say_what_works_today(make: Make, output: str) -> None:
+def test_rows_of_another_kind_of_output_are_refused_by_line(make: Make, output: str) -> None:
     folder = make()
     path = folder / "tasks" / "colours" / "task.toml"
     lines = [f"output = {output}" if line.startswith("output") else line for line in path.read_text().splitlines()]
     path.write_text("\n".join(lines))
     project = Project.open(folder)
-    with pytest.raises(UnsupportedError, match=r'is not built yet; kind = "label"'):
+    with pytest.raises(DataError, match=r"line 1: .* is not JSON"):
         project.rows(project.task(None))
 
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from tasklift.economics import Economics, Gates, exactly
-from tasklift.errors import DataError, UnsupportedError
-from tasklift.task import JsonOutput, Label, Labels, Number, Output, Task, Text
+from tasklift.errors import DataError
+from tasklift.task import Label, Output, Task
 
 QUEUES = {"billing": "Charges", "technical": "Something is broken", "order status": "Where is it"}
 
@@ -101,23 +101,6 @@ def test_an_answer_that_is_no_label_is_refused_whatever_its_type(output: Any) ->
     with pytest.raises(DataError, match="unknown label") as caught:
         triage().check_output(output)
     assert repr(output) in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "output",
-    [
-        Labels(kind="labels", labels=QUEUES),
-        Number(kind="number", minimum=0, maximum=5),
-        JsonOutput(kind="json", json_schema={"type": "object"}),
-        Text(kind="text", max_chars=200),
-    ],
-)
-def test_other_kinds_of_output_say_what_works_today(output: Output) -> None:
-    task = triage(output)
-    for use in (lambda: task.labels, lambda: task.check_output("billing")):
-        with pytest.raises(UnsupportedError, match=r'task triage: output kind .* kind = "label"') as caught:
-            use()
-        assert repr(output.kind) in str(caught.value)
 
 
 def test_the_hash_changes_with_what_decides_answers() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasklift.dataset import Dataset
-from tasklift.errors import ContractError
+from tasklift.errors import ContractError, DataError
 from tasklift.prediction import DECIMALS, Prediction
 from tasklift.strategy import Candidate, Context, Input, Strategy
 from tasklift.task import Task
@@ -151,14 +151,17 @@ def _bad_input_fails_alone(case: _Case) -> None:
 
 
 def _answers_are_allowed(case: _Case) -> None:
-    """Each answer is one label of the task, or left to a person, or an error; the same for every stage."""
+    """Each answer is one that the task allows, or left to a person, or an error; the same for every stage."""
     for found in _with_stages(case.answers):
         if found.error is not None or found.deferred:
             what = "a failed" if found.error is not None else "a deferred"
             case.require(found.output is None, f"{what} prediction carries the output {found.output!r}")
             case.require(found.error is None or not found.deferred, "a prediction is deferred and failed at once")
         else:
-            case.require(found.output in case.task.labels, f"the output {found.output!r} is no label of the task")
+            try:
+                case.task.check_output(found.output)
+            except DataError as error:
+                raise ContractError(f"{case.strategy.name}: an answer is not allowed: {error}") from error
 
 
 def _scores_are_probabilities(case: _Case) -> None:

@@ -41,7 +41,7 @@ class Example:
         """The pinned row format; empty fields are left out."""
         row = {"id": self.id, "input": dict(self.input), "output": self.output, "split": self.split}
         row |= {"slice": dict(self.slice), "group": self.group, "source": self.source, "time": self.time}
-        return {key: value for key, value in row.items() if value not in (None, {})}
+        return {key: value for key, value in row.items() if value is not None and (value != {} or key == "output")}
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class Prediction:
         row: dict[str, Any] = {}
         for name in _PLAIN:
             value = getattr(self, name)
-            if not _empty(value):
+            if not _empty(value) or (name == "output" and value is not None):  # 0, [] and {} are answers
                 row[name] = dict(value) if isinstance(value, Mapping) else value
         row["usage"] = {name: value for name in _USED if (value := getattr(self.usage, name))}
         row["latency_s"] = round(self.latency_s, DECIMALS)

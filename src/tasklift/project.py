@@ -163,7 +163,8 @@ class Project:
             raise DataError(
                 f"{path}: rows name splits, but none is called 'test'; use 'train' and 'test', or leave split out"
             )
-        train, test = split_dataset(data, 1 - task.data.test_share, task.data.split_by, task.data.seed)
+        share, by = 1 - task.data.test_share, task.data.split_by
+        train, test = split_dataset(data, share, by, task.data.seed, task.output.stratum)
         return train, test, (*data.warnings, *_about_splits(data, train, test))
 
     def prompts(self, task: TaskFile) -> Prompts:

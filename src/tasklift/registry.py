@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tasklift.errors import ConfigError, MissingDependencyError
 
-Kind = Literal["strategy", "model", "embedder", "rule", "optimizer"]
+Kind = Literal["strategy", "model", "embedder", "metric", "rule", "optimizer"]
 
 ENTRIES: dict[Kind, dict[str, str]] = {
     "strategy": {
@@ -46,6 +46,17 @@ ENTRIES: dict[Kind, dict[str, str]] = {
         "search": "tasklift.measure.optimizing.search:Search",
         "gepa": "tasklift.measure.optimizing.gepa_search:Gepa",
     },
+    "metric": {
+        "accuracy": "tasklift.metrics.right:Accuracy",
+        "macro_f1": "tasklift.metrics.macro_f1:MacroF1",
+        "set_f1": "tasklift.metrics.set_f1:SetF1",
+        "macro_label_f1": "tasklift.metrics.set_f1:MacroLabelF1",
+        "field_f1": "tasklift.metrics.field_f1:FieldF1",
+        "mae": "tasklift.metrics.distance:MeanAbsoluteError",
+        "quadratic_kappa": "tasklift.metrics.distance:QuadraticKappa",
+        "rouge_l": "tasklift.metrics.rouge:RougeL",
+        "chrf": "tasklift.metrics.chrf:ChrF",
+    },
 }
 
 #: Top-level packages that an extra brings.
@@ -59,6 +70,7 @@ GROUPS: dict[Kind, str] = {
     "embedder": "tasklift.embedders",
     "rule": "tasklift.rules",
     "optimizer": "tasklift.optimizers",
+    "metric": "tasklift.metrics",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -12,69 +11,45 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tasklift.economics import Economics, Gates
-from tasklift.errors import DataError, UnsupportedError
+from tasklift.outputs.base import OutputKind
+from tasklift.outputs.json_object import JsonOutput
+from tasklift.outputs.labels import Label, Labels
+from tasklift.outputs.number import Number
+from tasklift.outputs.text import Text
 from tasklift.rule import RuleSpec
 from tasklift.schema import Schema
+
+__all__ = ["JsonOutput", "Label", "Labels", "Number", "Output", "Right", "Task", "Text"]
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
 
-class Label(Schema):
-    """Exactly one of several labels."""
-
-    kind: Literal["label"] = "label"
-    #: label -> its definition, one sentence that a careful stranger could sort by
-    labels: dict[str, str]
-    #: the label that means "none of the others", if there is one
-    out_of_scope: str | None = None
-
-    @field_validator("labels")
-    @classmethod
-    def _at_least_two(cls, labels: dict[str, str]) -> dict[str, str]:
-        if len(labels) < 2:
-            raise ValueError("a task needs at least two labels")
-        for label in labels:
-            if not label.strip() or label != label.strip() or "\n" in label:
-                raise ValueError(f"the label {label!r} is empty, has outer spaces or a line break")
-        return labels
-
-    @model_validator(mode="after")
-    def _out_of_scope_is_a_label(self) -> Label:
-        if self.out_of_scope is not None and self.out_of_scope not in self.labels:
-            raise ValueError(f"out_of_scope names {self.out_of_scope!r}, which is not one of the labels")
-        return self
-
-
-class Labels(Schema):
-    """Any number of labels."""
-
-    kind: Literal["labels"]
-    labels: dict[str, str]
-
-
-class Number(Schema):
-    """A number in a range."""
-
-    kind: Literal["number"]
-    minimum: float | None = None
-    maximum: float | None = None
-
-
-class JsonOutput(Schema):
-    """An object that obeys a JSON schema."""
-
-    kind: Literal["json"]
-    json_schema: dict[str, Any]
-
-
-class Text(Schema):
-    """Free text, such as a summary or a reply."""
-
-    kind: Literal["text"]
-    max_chars: int | None = None
-
-
+#: What `kind` may be.
+KINDS: Mapping[str, type[OutputKind]] = {
+    "label": Label,
+    "labels": Labels,
+    "number": Number,
+    "json": JsonOutput,
+    "text": Text,
+}
 Output = Annotated[Label | Labels | Number | JsonOutput | Text, Field(discriminator="kind")]
+
+
+class Right(Schema):
+    """When an answer counts as right: what accuracy, comparisons and decisions rest on.
+
+    Without it: the label, the set of labels, the object (absent fields and white space apart) is the expected one; a
+    number lies within a tenth of the task's range; a text reaches 0.5 in ROUGE-L.
+
+    Attributes:
+        within: largest distance of a number.
+        metric: a metric of single rows, from 0 to 1, in place of being equal.
+        at_least: from which value of that metric on.
+    """
+
+    within: float | None = Field(default=None, ge=0)
+    metric: str | None = None
+    at_least: float | None = Field(default=None, gt=0, le=1)
 
 
 class Task(Schema):
@@ -85,7 +60,8 @@ class Task(Schema):
         instruction: what a careful stranger would have to be told.
         output: the type of the answer.
         input_fields: the named text fields of an input; the first is the main one.
-        metrics: the first is the one that the gate `min_metric` looks at.
+        metrics: the first is the one that the gate `min_metric` looks at. None named: those of the kind of output.
+        right: when an answer counts as right.
         slices: names of `Example.slice` entries to report apart.
         rules: business rules that prompted answers have to pass, in order.
         gates: limits that a choice must pass.
@@ -97,7 +73,8 @@ class Task(Schema):
     instruction: str = Field(min_length=1)
     output: Output
     input_fields: tuple[str, ...] = Field(default=("text",), min_length=1)
-    metrics: tuple[Literal["accuracy", "macro_f1"], ...] = Field(default=("accuracy", "macro_f1"), min_length=1)
+    metrics: tuple[str, ...] = Field(default=(), validate_default=True)
+    right: Right = Right()
     slices: tuple[str, ...] = ()
     rules: tuple[RuleSpec, ...] = ()
     gates: Gates = Gates()
@@ -110,19 +87,28 @@ class Task(Schema):
             raise ValueError("a task's name is lower-case letters, digits and underscores, letter first")
         return name
 
+    @model_validator(mode="before")
+    @classmethod
+    def _metrics_of_the_kind(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and not data.get("metrics"):
+            output = data.get("output")
+            kind = output.get("kind") if isinstance(output, Mapping) else getattr(output, "kind", None)
+            if isinstance(kind, str) and kind in KINDS:
+                return {**data, "metrics": KINDS[kind].default_metrics}
+        return data
+
+    @model_validator(mode="after")
+    def _right_fits_the_kind(self) -> Task:
+        if self.right.within is not None and self.output.kind != "number":
+            raise ValueError(f'right.within is for kind = "number"; the output is of kind {self.output.kind!r}')
+        if self.right.at_least is not None and self.right.metric is None and self.output.kind != "text":
+            raise ValueError("right.at_least needs right.metric")
+        return self
+
     @property
     def labels(self) -> dict[str, str]:
-        """Label -> definition, in the order of the task file.
-
-        Raises:
-            UnsupportedError: the output is of another kind.
-        """
-        if not isinstance(self.output, Label):
-            raise UnsupportedError(
-                f"task {self.name}: output kind {self.output.kind!r} is not built yet; "
-                'kind = "label" (exactly one of several labels) is what works today'
-            )
-        return self.output.labels
+        """Label -> definition, in the order of the task file; empty for kinds of output without labels."""
+        return self.output.definitions
 
     @property
     def content_hash(self) -> str:
@@ -140,22 +126,11 @@ class Task(Schema):
         """Refuse an expected answer that the output type does not allow.
 
         Raises:
-            DataError: with the value and the nearest allowed label.
+            DataError: what is wrong with which value, and what is allowed.
         """
-        if not isinstance(output, str) or output not in self.labels:
-            raise DataError(f"unknown label {output!r}; {_nearest(str(output), self.labels)}")
+        self.output.check(output)
 
     def main_text(self, value: Mapping[str, Any]) -> str:
         """The main text of an input, '' when it is missing or not text."""
         text = value.get(self.input_fields[0], "")
         return text if isinstance(text, str) else ""
-
-
-def _nearest(value: str, labels: Mapping[str, str]) -> str:
-    folded = {label.casefold().replace(" ", "_"): label for label in labels}
-    near = folded.get(value.strip().casefold().replace(" ", "_").replace("-", "_"))
-    near = near or next(iter(difflib.get_close_matches(value, labels, n=1, cutoff=0.75)), None)
-    if near is not None:
-        return f"did you mean {near!r}?"
-    shown = ", ".join(list(labels)[:8])
-    return f"the task knows {len(labels)} labels: {shown}{', ...' if len(labels) > 8 else ''}"

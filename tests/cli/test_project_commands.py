@@ -88,7 +88,17 @@ def test_check_reports_in_json(run: Run, project: Path) -> None:
     assert (done.code, done.err) == (0, "")
     assert json.loads(done.out) == {
         "project": "mine",
-        "tasks": [{"task": "triage", "labels": 3, "train": 9, "test": 3, "economics": True, "notes": []}],
+        "tasks": [
+            {
+                "task": "triage",
+                "kind": "label",
+                "labels": 3,
+                "train": 9,
+                "test": 3,
+                "economics": True,
+                "notes": [],
+            }
+        ],
     }
 
 
@@ -106,7 +116,7 @@ def test_check_reports_in_json(run: Run, project: Path) -> None:
         (
             "[gates]",
             '[strategies.prompt]\nuser = "{{ txt }}"\n[gates]',
-            ["strategies.prompt: user template names the unknown field 'txt'; it may use: examples, input"],
+            ["strategies.prompt: user template names the unknown field 'txt'; it may use: cue, examples, form, input"],
         ),
         (
             "[gates]",
@@ -149,11 +159,18 @@ def test_check_finds_wrong_economics(run: Run, project: Path) -> None:
     refused(run("check", "-p", project), f"{beside}: `items_per_month`")
 
 
-def test_check_refuses_an_output_that_is_not_built_yet(run: Run, project: Path) -> None:
+def test_check_takes_every_kind_of_output(run: Run, project: Path) -> None:
     text = task_file(project).read_text()
     start, end = text.index("[output]"), text.index("[data]")
     task_file(project).write_text(text[:start] + '[output]\nkind = "text"\n' + text[end:])
-    refused(run("check", "-p", project), "task triage: output kind 'text' is not built yet", 'kind = "label"')
+    done = run("check", "-p", project)
+    assert done.code == 0
+    assert "triage: a text, " in done.out
+
+
+def test_check_refuses_a_metric_for_another_kind(run: Run, project: Path) -> None:
+    edit(task_file(project), "[output]", 'metrics = ["mae"]\n\n[output]')
+    refused(run("check", "-p", project), "the metric 'mae' is for outputs of kind number; this task's is 'label'")
 
 
 def test_check_notes_what_is_odd_and_allowed(run: Run, project: Path) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up_tasks import task_of
 
 from tasklift.data.read import read_dataset
 from tasklift.dataset import Dataset
-from tasklift.errors import ConfigError, DataError, UnsupportedError
+from tasklift.errors import ConfigError, DataError
 from tasklift.task import Number, Task
 
 GOOD = {"id": "1", "input": {"text": "a ruby"}, "output": "red"}
@@ -220,10 +221,21 @@ def test_a_file_over_the_limit_is_refused(tmp_path: Path, colours: Task) -> None
         read_dataset(jsonl(tmp_path, " " * 1_000_000), colours, limit_mb=0.4)
 
 
-def test_other_kinds_of_output_are_refused(tmp_path: Path, colours: Task) -> None:
-    rating = colours.model_copy(update={"output": Number(kind="number")})
-    with pytest.raises(UnsupportedError, match="output kind 'number' is not built yet"):
+def test_a_number_out_of_range_is_refused_by_its_line(tmp_path: Path, colours: Task) -> None:
+    rating = colours.model_copy(update={"output": Number(kind="number", maximum=3)})
+    with pytest.raises(DataError, match="line 1: 4 lies outside the range of the task, no bound to 3"):
         read_dataset(jsonl(tmp_path, GOOD | {"output": 4}), rating)
+
+
+def test_a_column_of_a_csv_file_holds_numbers_lists_and_objects_as_text(tmp_path: Path) -> None:
+    for kind, text, meant in (
+        ("number", "4", 4),
+        ("labels", '"[""water"", ""lift""]"', ["lift", "water"]),
+        ("json", '"{""number"": 3}"', {"number": 3}),
+    ):
+        path = tmp_path / f"{kind}.csv"
+        path.write_text(f"text,output\nThe lift is stuck,{text}\n")
+        assert [row.output for row in read_dataset(path, task_of(kind))] == [meant]
 
 
 def warned(folder: Path, task: Task, *rows: tuple[str, str | None]) -> str:

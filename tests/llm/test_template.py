@@ -14,6 +14,8 @@ from tasklift.strategies import fewshot, prompt
 VALUES: dict[str, Any] = {
     "instruction": "Which colour?",
     "labels": {"red": "Blood", "green": "Grass"},
+    "form": "Answer with exactly one label and nothing else.",
+    "cue": "Label",
     "examples": [{"text": "far", "label": "red"}, {"text": "near", "label": "green"}],
     "text": "a ruby",
     "input": {"text": "a ruby", "order": "7"},
@@ -58,10 +60,10 @@ def test_the_templates_that_ship_are_fine(system: str, user: str) -> None:
     [
         (
             "{{ txt }}",
-            "names the unknown field 'txt'; it may use: examples, input, instruction, labels, passages, policy, text",
+            "names the unknown field 'txt'; it may use: cue, examples, form, input, instruction, labels",
         ),
-        ("{{ text }} {{ Labels }}", "names the unknown field 'Labels'; it may use: examples, input"),
-        ("{{ labels.pink }}", "'dict object' has no attribute 'pink'; it may use: examples, input"),
+        ("{{ text }} {{ Labels }}", "names the unknown field 'Labels'; it may use: cue, examples, form, input"),
+        ("{{ labels.pink }}", "'dict object' has no attribute 'pink'; it may use: cue, examples, form, input"),
         ("{{ text.body }}", "'str object' has no attribute 'body'; it may use"),
         ("{{ examples[0].txt }}", "has no attribute 'txt'; it may use"),
         ("{{ text", "line 1: unexpected end of template"),

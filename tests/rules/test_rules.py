@@ -71,7 +71,9 @@ def test_an_answer_in_another_language_is_found() -> None:
 def test_sources_must_be_named() -> None:
     assert "cites 0 sources, at least 1" in str(run("x", rule("cite")).error)
     assert run("x", rule("cite"), citations=({"document": "policy.md", "chunk": 3},)).error is None
-    assert "no allowed source" in str(run("x", rule("cite", sources=["policy"]), citations=({"document": "http://a"},)).error)
+    assert "no allowed source" in str(
+        run("x", rule("cite", sources=["policy"]), citations=({"document": "http://a"},)).error
+    )
 
 
 def test_a_row_can_be_left_to_a_person() -> None:

@@ -12,9 +12,9 @@ from tasklift import registry
 from tasklift.contracts import check_strategy
 from tasklift.dataset import Dataset
 from tasklift.llm.fake import ScriptedModel
-from tasklift.strategies.artifact import read_arrays, read_card
+from tasklift.strategies.artifact import read_card
 from tasklift.strategies.baseline import Baseline, Majority
-from tasklift.strategies.fewshot import FewShot, FewShotCandidate, Store
+from tasklift.strategies.fewshot import FewShot, FewShotCandidate, read_store
 from tasklift.strategies.fitting import load_candidate
 from tasklift.strategies.frozen import FrozenEncoder
 from tasklift.strategies.human import Human
@@ -45,8 +45,8 @@ def load_prompt(folder: Path, model: ScriptedModel) -> Candidate:
 
 
 def load_fewshot(folder: Path, model: ScriptedModel) -> Candidate:
-    card, stored = read_card(folder), read_arrays(folder)
-    return FewShotCandidate(card, model, Store(list(card.settings["texts"]), stored["truth"], stored["vectors"]))
+    card = read_card(folder)
+    return FewShotCandidate(card, model, read_store(folder, card))
 
 
 def load_layered(folder: Path, model: ScriptedModel) -> Candidate:

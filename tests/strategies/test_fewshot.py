@@ -179,7 +179,7 @@ def test_parameters_out_of_range_are_refused(parameters: dict[str, int], said: s
 
 
 def test_templates_are_checked_when_the_recipe_is_made() -> None:
-    with pytest.raises(ConfigError, match="user template names the unknown field 'example'; it may use: examples"):
+    with pytest.raises(ConfigError, match="user template names the unknown field 'example'; it may use: cue, examples"):
         FewShot(user="{{ example.text }} {{ text }}")
 
 

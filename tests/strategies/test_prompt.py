@@ -206,7 +206,10 @@ def test_model_and_templates_enter_the_fingerprint(colours: Task) -> None:
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
-        ({"user": "{{ message }}"}, "user template names the unknown field 'message'; it may use: examples, input"),
+        (
+            {"user": "{{ message }}"},
+            "user template names the unknown field 'message'; it may use: cue, examples, form, input",
+        ),
         ({"system": "{{ label }}"}, "system template names the unknown field 'label'"),
         ({"system": "{% if %}"}, "system template, line 1"),
         ({"user": "{{ text.__class__ }}"}, "user template leaves its sandbox"),

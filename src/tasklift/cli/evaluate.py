@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tasklift import registry
 from tasklift.cache import asking_again, caching_in
 from tasklift.cli import consistency, show
 from tasklift.cli.decide import EXIT_GATE_FAILED, Ready, kept, typed
@@ -31,6 +32,7 @@ from tasklift.measure.robustness.again import run_again
 from tasklift.measure.robustness.consistency import Consistency
 from tasklift.project import Project, TaskFile
 from tasklift.strategies.build import build
+from tasklift.strategies.recipe import LABEL
 from tasklift.strategy import Strategy
 
 
@@ -81,7 +83,8 @@ def evaluate(
     """
     project, also = Project.open(folder), Tried(**tried)
     found = project.task(task)
-    names = tuple(strategies.split(",")) if strategies else found.compare or project.settings.strategies
+    names = tuple(strategies.split(",")) if strategies else found.compare
+    names = names or suited(project.settings.strategies, found.output.kind)
     asked = Asked(names, model or project.settings.model, rows, cached=cached)
     economics = _economics(project, found)
     table = show.Table(sys.stderr if as_json else sys.stdout)
@@ -100,7 +103,8 @@ def evaluate(
         row |= {"consistency": consistency.as_json(consistent)} if also.repeats else {}
         show.print_json(row | ({"spent_usd": meter.spent_usd} if meter else {}))
     else:
-        lines = ["", *show.comparison_lines(evaluation)]
+        figures = show.figure_lines(evaluation)
+        lines = [*([""] if figures else []), *figures, "", *show.comparison_lines(evaluation)]
         for name in found.slices:
             lines += ["", *show.slice_lines(evaluation, name)]
         if consistent:
@@ -153,7 +157,7 @@ def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: 
         print(f"note: {line}", file=sys.stderr)
     plain = task.task
     table.open(
-        f"{plain.name}: {len(plain.labels)} labels, {len(train)} training rows, "
+        f"{plain.name}: {show.output_words(plain)}, {len(train)} training rows, "
         f"the same {len(test)} test rows for every candidate"
     )
     economics = _economics(project, task)
@@ -179,6 +183,14 @@ def keep_versions(project: Project, task: TaskFile, made: Mapping[str, Strategy]
             draft = prompts.draft(name)
             if draft is not None and draft.id == identity:
                 prompts.keep(name, draft, operator(), "evaluated")
+
+
+def suited(names: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    """Those of a project's strategies that can give answers of this kind; the others are told of."""
+    left_out = [name for name in names if kind not in getattr(registry.load("strategy", name), "kinds", LABEL)]
+    if left_out:
+        print(f"note: {', '.join(left_out)} cannot give answers of kind {kind!r} and are left out", file=sys.stderr)
+    return tuple(name for name in names if name not in left_out)
 
 
 def _economics(project: Project, task: TaskFile) -> Economics | None:

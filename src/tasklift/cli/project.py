@@ -13,6 +13,7 @@ from tasklift import registry
 from tasklift.cli import show
 from tasklift.errors import ConfigError, MissingDependencyError, StrategyError
 from tasklift.llm.template import Template
+from tasklift.metrics.base import check_metrics
 from tasklift.project import Project, TaskFile
 from tasklift.rules.apply import build_rules
 from tasklift.schema import parse
@@ -106,12 +107,15 @@ def check(folder: Path, as_json: bool) -> int:
         _check_strategies((*task.compare, *parameters), parameters, project.settings.model, path)
         beside = folder / "tasks" / name / "economics.toml"
         priced = project.economics(task) if task.economics or beside.exists() else None
-        counts = Counter(train.outputs)
+        check_metrics(task.task)
+        many = task.output.kind == "labels"
+        counts = Counter(label for value in train.outputs for label in (value if many else [value]) if task.labels)
         unseen = [label for label in task.labels if counts[label] == 0]
         notes = [*warnings, *([f"labels without a training row: {', '.join(unseen)}"] if unseen else [])]
         report.append(
             {
                 "task": name,
+                "kind": task.output.kind,
                 "labels": len(task.labels),
                 "train": len(train),
                 "test": len(test),
@@ -124,9 +128,8 @@ def check(folder: Path, as_json: bool) -> int:
         return 0
     for row in report:
         priced_text = "economics given" if row["economics"] else "no economics: no decision"
-        print(
-            f"{row['task']}: {row['labels']} labels, {row['train']} training and {row['test']} test rows, {priced_text}"
-        )
+        what = show.output_words(project.tasks[row["task"]].task)
+        print(f"{row['task']}: {what}, {row['train']} training and {row['test']} test rows, {priced_text}")
         for note in row["notes"]:
             print(f"  note: {note}")
     print("ok")

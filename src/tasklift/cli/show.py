@@ -17,7 +17,9 @@ from tasklift.measure.deciding.record import Decision
 from tasklift.measure.evaluation import CandidateResult, Evaluation
 from tasklift.measure.metrics import right_of
 from tasklift.measure.slices import slices_of
+from tasklift.metrics.right import rule_of
 from tasklift.stats.intervals import Interval, wilson
+from tasklift.task import JsonOutput, Number, Task, Text
 
 HEADER = (
     f"{'candidate':<10} {'family':<9} {'accuracy  [95%]':<20} {'answers':>7} {'macro F1':>8} {'ECE':>6}"
@@ -84,6 +86,30 @@ def table_line(result: CandidateResult) -> str:
     return " ".join(cells)
 
 
+def output_words(task: Task) -> str:
+    """What the answers of a task are, in a few words."""
+    output = task.output
+    if isinstance(output, Number):
+        return "a number" if output.span is None else f"a number from {output.minimum:g} to {output.maximum:g}"
+    if isinstance(output, JsonOutput):
+        return f"an object of {len(output.json_schema.get('properties', {}))} fields"
+    if isinstance(output, Text):
+        return "a text"
+    return f"{'any of ' if output.kind == 'labels' else ''}{len(task.labels)} labels"
+
+
+def figure_lines(evaluation: Evaluation) -> list[str]:
+    """What counts as right, and the other metrics of a task, where it has any."""
+    names = list(dict.fromkeys(name for result in evaluation.results for name in result.scores.figures))
+    if not names:
+        return []
+    lines = [f"Right is: {rule_of(evaluation.task)}. Other metrics on answered rows [95%, BCa]:"]
+    for result in evaluation.results:
+        cells = [f"{name} {_figure(value)}" for name, value in result.scores.figures.items()]
+        lines.append(f"  {result.name:<10} " + ("   ".join(cells) or "-"))
+    return lines
+
+
 def comparison_lines(evaluation: Evaluation) -> list[str]:
     """Each candidate against the reference, on the rows that both answered."""
     lines = [
@@ -101,7 +127,7 @@ def comparison_lines(evaluation: Evaluation) -> list[str]:
         clean = [row.id not in evaluation.overlap for row in evaluation.rows]
         lines.append(f"{len(evaluation.overlap)} test texts also stand in the training rows; without them:")
         for result in evaluation.results:
-            right = right_of(result.predictions, evaluation.rows.outputs)[clean]
+            right = right_of(result.predictions, evaluation.rows.outputs, evaluation.task)[clean]
             right = right[~np.isnan(right)]
             if len(right):
                 lines.append(f"  {result.name:<10} {_percent(wilson(float(right.sum()), len(right)))}")
@@ -177,6 +203,8 @@ def evaluation_json(evaluation: Evaluation, economics: Economics | None, decisio
     return {
         "schema_version": 1,
         "task": evaluation.task.name,
+        "kind": evaluation.task.output.kind,
+        "right": rule_of(evaluation.task),
         "rows": len(evaluation.rows),
         "evaluation": evaluation.id,
         "reference": evaluation.reference,
@@ -202,7 +230,7 @@ def _candidate_json(result: CandidateResult, evaluation: Evaluation, prices: Uni
         name: dataclasses.asdict(value)
         for name in ("accuracy", "macro_f1", "valid")
         if (value := getattr(scores, name))
-    }
+    } | {name: dataclasses.asdict(value) for name, value in scores.figures.items()}
     return {
         "name": result.name,
         "family": result.card.family,
@@ -264,6 +292,10 @@ def _interval(cell: dict[str, float]) -> dict[str, float]:
 
 def _percent(interval: Interval) -> str:
     return f"{100 * interval.value:5.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+def _figure(interval: Interval) -> str:
+    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def _ms(seconds: float | None) -> str:

@@ -59,7 +59,7 @@ def read_dataset(path: Path, task: Task, fields: Mapping[str, str] | None = None
     if problems:
         raise DataError(_listed(str(path), problems))
     found = Dataset(tuple(example for _, example in examples), name=path.stem, lineage=(f"read {path.name}",))
-    return replace(found, warnings=tuple(warnings_of(found)))
+    return replace(found, warnings=tuple(warnings_of(found, task)))
 
 
 def to_example(raw: Mapping[str, Any], task: Task, fields: Mapping[str, str], default_id: str) -> Example:
@@ -96,11 +96,13 @@ def to_example(raw: Mapping[str, Any], task: Task, fields: Mapping[str, str], de
     if isinstance(slices, str) and slices:
         cut["slice"] = slices
     optional = {name: _text_or_none(get(name)) for name in ("split", "group", "source", "time")}
-    identity = get("id")
+    identity, output = get("id"), get("output", "label")
+    if isinstance(output, str) and task.output.kind in ("labels", "number", "json"):
+        output = task.output.read(output)  # a column of a CSV file holds text
     return Example(
         str(identity if identity is not None else default_id),
         values,
-        get("output", "label"),
+        output,
         slice=cut,
         **optional,
     )
@@ -122,26 +124,29 @@ def check_example(example: Example, task: Task) -> None:
         task.check_output(example.output)
 
 
-def warnings_of(data: Dataset) -> list[str]:
+def warnings_of(data: Dataset, task: Task) -> list[str]:
     """What is odd but allowed: rows without a label, one text with two, repeated texts, classes with one row."""
     by_text: dict[str, list[Example]] = defaultdict(list)
     for row in data:
         by_text[text_key(row.input)].append(row)
     repeated = [rows for rows in by_text.values() if len(rows) > 1]
-    torn = [rows for rows in repeated if len({repr(row.output) for row in rows}) > 1]
+    torn = [rows for rows in repeated if len({task.output.key(row.output) for row in rows}) > 1]
     found = []
     unlabelled = [row.id for row in data if row.output is None]
     if unlabelled:
         found.append(
-            f"{len(unlabelled)} rows carry no label (ids {', '.join(unlabelled[:5])}): "
+            f"{len(unlabelled)} rows carry no {'label' if task.labels else 'output'} "
+            f"(ids {', '.join(unlabelled[:5])}): "
             "nothing can be trained or measured on them; give each an `output`"
         )
     if torn:
         shown = "; ".join(", ".join(f"{row.id}={row.output}" for row in rows[:3]) for rows in torn[:3])
-        found.append(f"{len(torn)} texts carry more than one label ({shown}): no strategy can get all of them right")
+        what = "label" if task.output.kind == "label" else "answer"
+        found.append(f"{len(torn)} texts carry more than one {what} ({shown}): no strategy can get all of them right")
     if repeated:
         found.append(f"{sum(len(rows) - 1 for rows in repeated)} rows repeat the text of an earlier row")
-    lonely = sorted(str(label) for label, n in Counter(data.outputs).items() if n == 1 and label is not None)
+    counts = Counter(data.outputs) if task.output.kind == "label" else Counter()
+    lonely = sorted(str(label) for label, n in counts.items() if n == 1 and label is not None)
     if lonely:
         found.append(
             f"labels with a single row cannot be validated: {', '.join(lonely[:5])}; label at least two of each"

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from tasklift.dataset import Dataset, Example, text_key
 from tasklift.errors import DataError
 
 
 def split_dataset(
-    data: Dataset, share: float, by: Literal["label", "group", "time"] = "label", seed: int = 0
+    data: Dataset,
+    share: float,
+    by: Literal["label", "group", "time"] = "label",
+    seed: int = 0,
+    stratum: Callable[[Any], str] = repr,
 ) -> tuple[Dataset, Dataset]:
     """Cut into two parts, the first with about `share` of the rows.
 
@@ -22,6 +26,8 @@ def split_dataset(
         by: `label` keeps the mix of labels, and equal texts together; `group` keeps groups whole
             (rows without a group are groups of one); `time` gives the earlier rows to the first part.
         seed: decides which rows; the same seed and rows give the same cut. Unused for `time`.
+        stratum: of an output, what `label` keeps the mix of (`Task.output.stratum`): outputs that hardly ever
+            repeat, such as texts, are all of one stratum.
 
     Raises:
         DataError: the share is not between 0 and 1, a part would be empty, or times are missing or not ISO 8601.
@@ -33,7 +39,7 @@ def split_dataset(
     elif by == "group":
         chosen = _grouped(data.examples, share, seed)
     else:
-        chosen = _stratified(data.examples, share, seed)
+        chosen = _stratified(data.examples, share, seed, stratum)
     first = [row for i, row in enumerate(data.examples) if i in chosen]
     second = [row for i, row in enumerate(data.examples) if i not in chosen]
     if not first or not second:
@@ -70,7 +76,7 @@ def _strata(rows: Sequence[Example]) -> dict[str, list[int]]:
     return strata
 
 
-def _stratified(rows: Sequence[Example], share: float, seed: int) -> set[int]:
+def _stratified(rows: Sequence[Example], share: float, seed: int, stratum: Callable[[Any], str]) -> set[int]:
     """Per label, the first `share` of the texts in a random order; a single row goes to the first part, and
     of three rows or more at least one goes to each.
 
@@ -81,7 +87,7 @@ def _stratified(rows: Sequence[Example], share: float, seed: int) -> set[int]:
         by_text[text_key(row.input)].append(index)
     strata: dict[str, list[list[int]]] = defaultdict(list)
     for unit in by_text.values():
-        strata[repr(rows[unit[0]].output)].append(unit)
+        strata[stratum(rows[unit[0]].output)].append(unit)
     chosen: set[int] = set()
     for units in strata.values():
         size = sum(len(unit) for unit in units)

@@ -29,6 +29,7 @@ from tasklift.strategies.build import build
 from tasklift.strategies.fitting import fit_or_load, load_candidate
 from tasklift.strategies.recipe import Recipe
 from tasklift.strategy import Candidate, Context, Strategy
+from tasklift.task import Task
 from tasklift_platform.database import Database
 
 #: Share of corrected rows that are kept for the fresh test.
@@ -136,9 +137,9 @@ async def retrain(
     before = load_candidate(project.state / "artifacts" / in_production)
     after = await asyncio.to_thread(fit_or_load, made, task.task, cut.train, project.state, _quiet)
     try:
-        tests = {"frozen": await compare_on(frozen, before, after)}
+        tests = {"frozen": await compare_on(frozen, before, after, task)}
         if cut.fresh is not None:
-            tests["fresh"] = await compare_on(cut.fresh, before, after)
+            tests["fresh"] = await compare_on(cut.fresh, before, after, task)
     finally:
         await before.aclose()
         await after.aclose()
@@ -222,7 +223,7 @@ def is_fresh(text: str) -> bool:
     return int.from_bytes(digest[:8], "big") / 2**64 < FRESH_SHARE
 
 
-async def compare_on(rows: Dataset, before: Candidate, after: Candidate) -> OnTest:
+async def compare_on(rows: Dataset, before: Candidate, after: Candidate, task: Task) -> OnTest:
     """Both candidates on rows that neither has seen.
 
     Raises:
@@ -231,7 +232,7 @@ async def compare_on(rows: Dataset, before: Candidate, after: Candidate) -> OnTe
     rights = {}
     for name, candidate in ((OLD, before), (NEW, after)):
         refuse_leakage(candidate.training_ids, rows, name)
-        rights[name] = right_of(await candidate.predict(rows.inputs, Context()), rows.outputs)
+        rights[name] = right_of(await candidate.predict(rows.inputs, Context()), rows.outputs, task)
     accuracy = {}
     for name, right in rights.items():
         answered = right[~np.isnan(right)]  # deferred rows are NaN

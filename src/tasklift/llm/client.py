@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 from tasklift.errors import ConfigError, ContextOverflowError, InvalidOutputError
+from tasklift.llm.answer_schema import response_format, unwrapped
 from tasklift.llm.endpoint import Answer, Failure
 from tasklift.llm.labels import instruct, label_schema, match_label
 from tasklift.llm.model import Message, Reply, Request
@@ -102,7 +103,7 @@ class OpenAICompatibleModel:
             if request.labels:
                 text = await self._as_label(request, answer, spent)
             else:
-                text = answer.text
+                text = unwrapped(answer.text, request.schema) if request.schema else answer.text
         if not text.strip() and not answer.tool_calls:
             said = f"an empty answer (finish_reason: {answer.finish_reason}); a larger max_tokens may help"
             raise self._transport.error(Failure(InvalidOutputError, said), spent)
@@ -169,12 +170,12 @@ class OpenAICompatibleModel:
                 raise self._transport.error(found, spent)
             refused |= {blamed}
         self._refused |= refused  # only now: the same request without them was accepted
-        self._schema_worked |= bool(request.labels) and "response_format" not in refused
+        self._schema_worked |= _asks_for_form(request) and "response_format" not in refused
         return found
 
     def _body(self, request: Request, messages: tuple[Message, ...], refused: frozenset[str]) -> bytes:
         labels = request.labels
-        with_schema = bool(labels) and "response_format" not in refused
+        with_schema = _asks_for_form(request) and "response_format" not in refused
         is_repair = messages is not request.messages
         if labels and (is_repair or not with_schema):
             messages = instruct(messages, labels)
@@ -192,7 +193,8 @@ class OpenAICompatibleModel:
             body["seed"] = request.seed
         text = json.dumps(body)
         if with_schema:
-            text = f'{text[:-1]}, "response_format": {label_schema(labels)}}}'
+            form = label_schema(labels) if labels else response_format(request.schema)
+            text = f'{text[:-1]}, "response_format": {form}}}'
         return text.encode()
 
     def _blamed(self, found: Failure, request: Request, refused: frozenset[str]) -> str | None:
@@ -200,7 +202,7 @@ class OpenAICompatibleModel:
         if found.status not in {400, 422, 500, 501} or found.error is ContextOverflowError:
             return None
         said = found.message.lower()
-        with_schema = bool(request.labels) and "response_format" not in refused
+        with_schema = _asks_for_form(request) and "response_format" not in refused
         if with_schema and ("response_format" in said or "json_schema" in said):
             return "response_format"
         if found.status >= 500:
@@ -213,6 +215,10 @@ class OpenAICompatibleModel:
                     return name
         # Many servers do not say what they refused. Where a schema once worked, it was not that.
         return "response_format" if with_schema and not self._schema_worked else None
+
+
+def _asks_for_form(request: Request) -> bool:
+    return bool(request.labels or request.schema)
 
 
 def _only(names: list[str], base_url: str) -> str:

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from tasklift.errors import InvalidOutputError, ModelError, TaskliftError
 from tasklift.llm.calls import ToolCall
+from tasklift.llm.counting import least_answer
 from tasklift.llm.model import Reply, Request
 from tasklift.prediction import Usage
 
@@ -324,8 +325,11 @@ class FakeEndpoint:
     def _own_answer(self, body: Mapping[str, Any]) -> str:
         schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
         labels = [(name, part["enum"]) for name, part in schema.get("properties", {}).items() if "enum" in part]
-        if not labels:
-            return self._answer(body) if self._answer else "ok"
+        is_one_label = list(schema.get("properties", {})) == ["label"]
+        if not labels or not is_one_label:
+            if self._answer:
+                return self._answer(body)
+            return json.dumps(least_answer(schema)) if schema else "ok"
         name, choices = labels[0]
         return json.dumps({name: self._answer(body) if self._answer else choices[0]})
 

@@ -1,4 +1,4 @@
-"""The local model through llama.cpp: free text, and labels under a grammar where PyTorch is absent.
+"""The local model through llama.cpp: free text, JSON that obeys a schema, and labels where PyTorch is absent.
 
 llama.cpp reads a prompt slower than PyTorch and gives no log-probabilities of a prompt, but writes four
 times as fast and needs 48 MB instead of 1 GB installed. With labels it takes the likeliest next token
@@ -8,8 +8,9 @@ that the grammar allows, which is not always the likeliest label: `LocalModel` s
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import xllamacpp
 
 from tasklift.errors import ContextOverflowError, InvalidOutputError, RequestRefusedError, ServerError
 from tasklift.llm.cores import free_cores
+from tasklift.llm.gbnf import label_grammar, schema_grammar
 from tasklift.llm.model import Message, Reply, Request
 from tasklift.prediction import Usage
 from tasklift.weights import SMOLLM2, WEIGHTS, default_home, locate
@@ -55,7 +57,7 @@ class LlamaCppModel:
         self.snapshot = f"{self._file.name}@{_checksum(gguf_file)[:12]}+xllamacpp-{xllamacpp.__version__}"
 
     async def complete(self, request: Request) -> Reply:
-        """Write free text, or one of the labels.
+        """Write free text, JSON that obeys the schema, or one of the labels.
 
         Raises:
             RequestRefusedError: the prompt is too long, or llama.cpp refuses the request.
@@ -105,22 +107,13 @@ class LlamaCppModel:
         if request.labels:
             # The grammar ends the answer. The bound only has to be large enough: a token is a byte or more.
             longest = max(len(label.encode()) for label in request.labels)
-            body |= {"grammar": grammar(request.labels), "max_tokens": longest + 1}
+            body |= {"grammar": label_grammar(request.labels), "max_tokens": longest + 1}
+        elif request.schema:
+            schema = json.loads(request.schema)
+            ours = schema_grammar(schema)
+            body |= {"json_schema": schema} if ours is None else {"grammar": ours}
         answer: Mapping[str, Any] = self._start().handle_chat_completions(body)
         return answer
-
-
-def grammar(labels: Sequence[str]) -> str:
-    """A GBNF grammar of exactly `labels`, each one literal.
-
-    The chat template ends in a line break, so a label is split into tokens as at the start of a line.
-    """
-    return "root ::= " + " | ".join(f'"{_escaped(label)}"' for label in labels)
-
-
-def _escaped(label: str) -> str:
-    # Control characters would end or break the literal.
-    return "".join(f"\\x{ord(char):02X}" if ord(char) < 0x20 or char in '"\\' else char for char in label)
 
 
 def _plain(message: Message) -> str:

@@ -55,6 +55,8 @@ class Request:
         temperature: 0 is greedy.
         seed: passed on where the model takes one.
         repeat: distinguishes deliberate repeats of an equal request in the response cache.
+        schema: JSON Schema, as JSON text, that the answer must obey: a model that can decode under one does, another
+            one may answer anything. Empty: no schema.
     """
 
     messages: tuple[Message, ...]
@@ -64,6 +66,7 @@ class Request:
     temperature: float = 0.0
     seed: int = 0
     repeat: int = 0
+    schema: str = ""
 
     def key(self, snapshot: str) -> str:
         """Content address of this request to the model `snapshot` (hex SHA-256)."""
@@ -73,6 +76,7 @@ class Request:
             "max_tokens": self.max_tokens,
             "messages": [message.to_json() for message in self.messages],
             "repeat": self.repeat,
+            **({"schema": self.schema} if self.schema else {}),
             "seed": self.seed,
             "temperature": self.temperature,
         }

@@ -137,6 +137,7 @@ def most_tokens(request: Request) -> tuple[int, int]:
     asked += sum(len(json.dumps(tool.to_json()).encode()) for tool in request.tools)
     # The allowed labels are sent twice: in words and as a schema.
     labels = 2 * sum(len(label.encode()) + LEAST_BYTES_A_TOKEN * 2 for label in request.labels)
+    labels += len(request.schema.encode())
     framing = TOKENS_A_MESSAGE * (len(request.messages) + 2)
     tokens = (asked + labels) // LEAST_BYTES_A_TOKEN + framing
     return ASKED_AT_MOST * tokens, ASKED_AT_MOST * (request.max_tokens + TOKENS_A_MESSAGE)

@@ -16,7 +16,7 @@ from tasklift.errors import ConfigError
 from tasklift.llm.model import Message
 
 #: What a template may name.
-FIELDS = frozenset({"instruction", "labels", "tone", "policy", "examples", "passages", "text", "input"})
+FIELDS = frozenset({"instruction", "labels", "form", "cue", "tone", "policy", "examples", "passages", "text", "input"})
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
@@ -25,9 +25,10 @@ _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, t
 class Template:
     """A system and a user template.
 
-    Both see `instruction`, `tone` and `policy` (texts), `labels` (label -> definition), `examples` (list of objects
-    with `text` and `label`, the nearest last), `passages` (of documents: objects with `number`, `document`, `heading`
-    and `text`, the nearest first), `text` (the main input text) and `input` (all input fields).
+    Both see `instruction`, `tone` and `policy` (texts), `labels` (label -> definition), `form` (what an answer must
+    look like), `cue` (the word before an answer, such as `Label`), `examples` (list of objects with `text` and `label`,
+    the answer as it should be written, the nearest last), `passages` (of documents: objects with `number`, `document`,
+    `heading` and `text`, the nearest first), `text` (the main input text) and `input` (all input fields).
     What does not change from row to row belongs into `system`: a prefix cache then serves it.
     """
 
@@ -55,6 +56,8 @@ class Template:
             "labels": {"a": "b"},
             "tone": "t",
             "policy": "p",
+            "form": "f",
+            "cue": "c",
             "examples": [{"text": "t", "label": "a"}],
             "passages": [{"number": 1, "document": "d.md", "heading": "h", "text": "t"}],
             "text": "t",

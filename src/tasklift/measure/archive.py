@@ -170,8 +170,8 @@ def compare_evaluations(before: Evaluation, after: Evaluation) -> Changes:
     both = [name for name in first if name in second]
     changes: dict[str, Change] = {}
     for name in both:
-        old = right_of(first[name].predictions, before.rows.outputs)
-        new = right_of(second[name].predictions, after.rows.outputs)
+        old = right_of(first[name].predictions, before.rows.outputs, before.task)
+        new = right_of(second[name].predictions, after.rows.outputs, after.task)
         changes[name] = _paired(old, new) if paired else _unpaired(old, new)
     adjusted = holm({name: change.p for name, change in changes.items() if change.p is not None})
     why = "the same rows" if paired else _why_not_paired(before, after)

@@ -17,6 +17,7 @@ from tasklift.measure.asking import Asking
 from tasklift.measure.metrics import Comparison, Scores, compare, right_of, score
 from tasklift.measure.noise import NoiseFloor
 from tasklift.measure.store import EvaluationFolder
+from tasklift.metrics.base import check_metrics
 from tasklift.prediction import Prediction
 from tasklift.strategies.artifact import Card, fingerprint_of
 from tasklift.strategies.fitting import fit_or_load
@@ -124,6 +125,7 @@ async def evaluate_async(
     Local candidates take turns, since they share the cores; hosted ones run beside them.
 
     Raises:
+        ConfigError: the task names a metric that cannot judge its outputs.
         LeakageError: a row to be evaluated was trained on.
         StrategyError: a strategy cannot be fitted to these rows.
         AuthenticationError: an endpoint refuses the key.
@@ -131,6 +133,7 @@ async def evaluate_async(
         DataError: the disk refused; what was stored stays, and the same call goes on.
     """
     options, progress = options or Options(), progress or Silent()
+    check_metrics(task)
     refuse_leakage(train.keys, rows, "this evaluation")
     prints = {name: strategy.fingerprint(task, train) for name, strategy in strategies.items()}
     identity = fingerprint_of(task.content_hash, rows.content_hash, prints, options.seed)[:16]
@@ -195,7 +198,7 @@ def assemble(
     options: Options,
 ) -> Evaluation:
     """Compare finished candidates with the reference."""
-    rights = {result.name: right_of(result.predictions, rows.outputs) for result in results}
+    rights = {result.name: right_of(result.predictions, rows.outputs, task) for result in results}
     reference = options.reference if options.reference in rights else next(iter(rights))
     made = {
         "command": options.command,
@@ -254,7 +257,7 @@ class _Run:
             latencies = await asking.latencies(predictions, self._latencies_before(candidate))
         finally:
             await candidate.aclose()
-        scores = score(predictions, self.rows.outputs, latencies, self.options.reviewer_accuracy)
+        scores = score(predictions, self.rows.outputs, latencies, self.options.reviewer_accuracy, self.task)
         result = CandidateResult(
             name, _card_of(candidate, self.task), _traits(candidate), tuple(predictions), tuple(latencies), scores
         )
@@ -348,6 +351,7 @@ def _card_of(candidate: Candidate, task: Task) -> Card:
         setup=candidate.setup,
         training_ids=candidate.training_ids,
         notes=candidate.notes,
+        output=task.output.model_dump(),
     )
 
 

@@ -22,6 +22,7 @@ from tasklift.measure.noise import NoiseFloor
 from tasklift.prediction import Usage
 from tasklift.strategies.artifact import fingerprint_of
 from tasklift.strategy import Resources
+from tasklift.task import Task
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -179,7 +180,9 @@ class Evidence:
         return cls(
             source=f"evaluation {evaluation.id}",
             item_ids=tuple(row.id for row in rows),
-            options={r.name: _measured(r, rows.outputs, evaluation.noise.get(r.name)) for r in results},
+            options={
+                r.name: _measured(r, rows.outputs, evaluation.task, evaluation.noise.get(r.name)) for r in results
+            },
             expected=tuple(rows.outputs),
             slices=tuple(row.slice for row in rows),
             clusters=_clusters([row.group for row in rows]),
@@ -194,12 +197,12 @@ class Evidence:
         )
 
 
-def _measured(result: CandidateResult, expected: Sequence[Any], noise: NoiseFloor | None) -> OptionEvidence:
+def _measured(result: CandidateResult, expected: Sequence[Any], task: Task, noise: NoiseFloor | None) -> OptionEvidence:
     hosted = result.card.parameters.get("model") if result.traits["remote"] else None
     return OptionEvidence(
         name=result.name,
         family=result.card.family,
-        score=right_of(result.predictions, expected),
+        score=right_of(result.predictions, expected, task),
         deferred=np.array([p.deferred for p in result.predictions], dtype=bool),
         failed=np.array([p.error is not None for p in result.predictions], dtype=bool),
         outputs=tuple(p.output for p in result.predictions),

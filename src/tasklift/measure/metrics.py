@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasklift.metrics.base import Cases, estimate, open_metric
+from tasklift.metrics.right import Accuracy
 from tasklift.prediction import Prediction, Usage
 from tasklift.stats.comparison import holm, mcnemar_midp
 from tasklift.stats.confidence import brier, expected_calibration_error
 from tasklift.stats.intervals import Interval, paired_difference, wilson
+from tasklift.task import Task
 
 #: Resamples of the bootstrap for figures that are no plain share.
 RESAMPLES = 1000
@@ -37,6 +40,7 @@ class Scores:
         usage: quantities of all rows together.
         failures: kind -> count.
         skipped_model: share of rows where a few-shot candidate needed no model; None for others.
+        figures: the task's other metrics on answered rows, by name, with BCa intervals.
     """
 
     rows: int
@@ -52,6 +56,7 @@ class Scores:
     usage: Usage
     failures: dict[str, int] = field(default_factory=dict)
     skipped_model: float | None = None
+    figures: dict[str, Interval] = field(default_factory=dict)
 
     @property
     def coverage(self) -> float:
@@ -76,11 +81,50 @@ class Comparison:
     p_holm: float
 
 
-def right_of(predictions: Sequence[Prediction], expected: Sequence[Any]) -> NDArray[np.float64]:
-    """[n] 1 where the output is the expected one; deferred rows are NaN."""
-    return np.array(
-        [np.nan if p.deferred else float(p.output == y) for p, y in zip(predictions, expected, strict=True)]
-    )
+def right_of(
+    predictions: Sequence[Prediction], expected: Sequence[Any], task: Task | None = None
+) -> NDArray[np.float64]:
+    """[n] 1 where the output counts as right; deferred rows are NaN.
+
+    Args:
+        task: its rule says what is right; None: being equal.
+    """
+    if task is None or task.output.kind == "label":
+        found = np.array([float(p.output == y) for p, y in zip(predictions, expected, strict=True)])
+    else:
+        found = Accuracy().rows(cases_of(predictions, expected, task))
+    found[[p.deferred for p in predictions]] = np.nan
+    return found
+
+
+def cases_of(
+    predictions: Sequence[Prediction],
+    expected: Sequence[Any],
+    task: Task,
+    sources: Sequence[Mapping[str, Any]] | None = None,
+) -> Cases:
+    """What metrics look at."""
+    return Cases([p.output for p in predictions], expected, task.output, task.right, sources)
+
+
+def figures_of(
+    predictions: Sequence[Prediction],
+    expected: Sequence[Any],
+    task: Task,
+    clusters: Sequence[str] | None = None,
+) -> dict[str, Interval]:
+    """The task's metrics other than accuracy and macro-F1, on answered rows, each with its 95% BCa interval."""
+    kept = [at for at, p in enumerate(predictions) if not p.deferred]
+    found: dict[str, Interval] = {}
+    if not kept:
+        return found
+    answered = cases_of([predictions[i] for i in kept], [expected[i] for i in kept], task)
+    groups = [clusters[i] for i in kept] if clusters is not None else None
+    for name in task.metrics:
+        metric = open_metric(name, task.output.kind)
+        if name not in ("accuracy", "macro_f1") and not metric.needs_sources:
+            found[name] = estimate(metric, metric.measure(answered), groups)
+    return found
 
 
 def score(
@@ -88,14 +132,17 @@ def score(
     expected: Sequence[Any],
     latencies_s: Sequence[float],
     reviewer_accuracy: float,
+    task: Task | None = None,
 ) -> Scores:
     """All figures of one candidate.
 
     Args:
         latencies_s: seconds of single requests.
         reviewer_accuracy: declared share of deferred rows that a person gets right.
+        task: says what is right and which metrics are wanted; None: outputs are labels.
     """
-    right = right_of(predictions, expected)
+    right = right_of(predictions, expected, task)
+    one_label = task is None or task.output.kind == "label"
     seen = ~np.isnan(right)
     answered = int(seen.sum())
     confident = [
@@ -113,7 +160,7 @@ def score(
         rows=len(right),
         answered=answered,
         accuracy=wilson(float(right[seen].sum()), answered) if answered else None,
-        macro_f1=_macro_f1(predictions, expected, seen) if answered else None,
+        macro_f1=_macro_f1(predictions, expected, seen) if answered and one_label else None,
         system_accuracy=float((right[seen].sum() + (len(right) - answered) * reviewer_accuracy) / len(right)),
         ece=expected_calibration_error(confidence, was_right)
         if confidence is not None and was_right is not None
@@ -125,6 +172,7 @@ def score(
         usage=total,
         failures=dict(failed),
         skipped_model=sum(skipped) / len(predictions) if skipped else None,
+        figures=figures_of(predictions, expected, task) if task is not None else {},
     )
 
 

@@ -19,7 +19,7 @@ def slices_of(evaluation: Evaluation) -> Slices:
     """Accuracy on answered rows by candidate, slice and value, with its Wilson interval and number of rows."""
     found: Slices = {}
     for result in evaluation.results:
-        right = right_of(result.predictions, evaluation.rows.outputs)
+        right = right_of(result.predictions, evaluation.rows.outputs, evaluation.task)
         cells: dict[tuple[str, str], list[float]] = defaultdict(list)
         for row, value in zip(evaluation.rows, right, strict=True):
             for name, which in row.slice.items():

@@ -58,7 +58,7 @@ def load_evaluation(state: Path, identity: str, reviewer_accuracy: float) -> Eva
         _result(row, rows, stored.get(row["fingerprint"], {}), task, reviewer_accuracy)
         for row in manifest["candidates"]
     )
-    rights = {result.name: right_of(result.predictions, rows.outputs) for result in results}
+    rights = {result.name: right_of(result.predictions, rows.outputs, task) for result in results}
     made = {key: manifest[key] for key in MADE if key in manifest}
     compared = compare(rights, manifest["reference"])
     overlap, noise = frozenset(manifest["overlap"]), read_floors(store.folder)
@@ -87,7 +87,8 @@ def _result(
         training_ids=frozenset(),
         notes=row["notes"],
         settings=row.get("settings", {}),
+        output=task.output.model_dump(),
     )
     latencies = tuple(row["latencies_s"])
-    scores = score(predictions, rows.outputs, latencies, reviewer_accuracy)
+    scores = score(predictions, rows.outputs, latencies, reviewer_accuracy, task)
     return CandidateResult(row["name"], card, row["traits"], predictions, latencies, scores)

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from tasklift.errors import ArtifactError
 from tasklift.strategy import Family, Resources
+from tasklift.task import KINDS, Label, Output
 
 SCHEMA_VERSION = 1
 Arrays = Mapping[str, NDArray[Any]]
@@ -40,6 +41,7 @@ class Card:
         training_ids: keys of every row it saw.
         notes: how it was made: chosen values, validation figures, certificate.
         settings: what the candidate needs beside its arrays to answer.
+        output: the task's kind of output as plain fields; empty where an older version wrote the card.
     """
 
     strategy: str
@@ -53,6 +55,21 @@ class Card:
     training_ids: frozenset[str]
     notes: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    output: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def output_kind(self) -> Output:
+        """The task's kind of output.
+
+        Raises:
+            ArtifactError: the card names one that does not exist.
+        """
+        if not self.output:
+            return Label(labels=dict(self.labels))
+        try:
+            return KINDS[str(self.output["kind"])].model_validate(dict(self.output))  # type: ignore[return-value]
+        except (KeyError, ValueError) as error:
+            raise ArtifactError(f"candidate {self.fingerprint}: its kind of output cannot be read ({error})") from error
 
 
 def write_artifact(folder: Path, card: Card, arrays: Arrays, parts: Mapping[str, Any] | None = None) -> None:

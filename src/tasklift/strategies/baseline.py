@@ -19,6 +19,7 @@ from sklearn.svm import LinearSVC
 from tasklift.dataset import Dataset
 from tasklift.errors import StrategyError
 from tasklift.stats.calibration import fit_temperature
+from tasklift.strategies.answers import ConstantCandidate, constant_of
 from tasklift.strategies.artifact import Arrays, Card, read_arrays
 from tasklift.strategies.classifier import (
     ClassifierCandidate,
@@ -28,7 +29,7 @@ from tasklift.strategies.classifier import (
     texts_of,
     validation_cut,
 )
-from tasklift.strategies.recipe import Recipe, require, require_rows
+from tasklift.strategies.recipe import EVERY_KIND, Recipe, require, require_rows
 from tasklift.strategy import Family, Resources
 from tasklift.task import Task
 from tasklift.worker import timed
@@ -42,21 +43,27 @@ ANALYSERS: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Majority(Recipe):
-    """Always the most frequent label: what a strategy must beat to be worth anything."""
+    """Always the most frequent answer, or the median of numbers: what a strategy must beat to be worth anything."""
 
     name: ClassVar[str] = "majority"
     family: ClassVar[Family] = "baseline"
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND
 
-    def fit(self, task: Task, train: Dataset) -> MajorityCandidate:
+    def fit(self, task: Task, train: Dataset) -> MajorityCandidate | ConstantCandidate:
         """Count."""
-        require_rows(task, train, self.name)
+        require_rows(task, train, self.name, self.kinds)
+        if task.output.kind != "label":
+            settings = {"answer": constant_of(task, train)}
+            return ConstantCandidate(self.card(task, train, Resources(labels=len(train)), settings=settings))
         counts = Counter(train.outputs)
         shares = np.array([counts[label] / len(train) for label in task.labels])
         return MajorityCandidate(self.card(task, train, Resources(labels=len(train))), shares)
 
     @staticmethod
-    def load(folder: Path, card: Card) -> MajorityCandidate:
+    def load(folder: Path, card: Card) -> MajorityCandidate | ConstantCandidate:
         """A saved candidate."""
+        if "answer" in card.settings:
+            return ConstantCandidate(card)
         return MajorityCandidate(card, read_arrays(folder)["shares"])
 
 

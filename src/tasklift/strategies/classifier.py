@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,14 +95,16 @@ def label_indices(rows: Dataset, labels: Sequence[str]) -> NDArray[np.int64]:
     return np.array([place[row.output] for row in rows], dtype=np.int64)
 
 
-def validation_cut(train: Dataset, seed: int, share: float = 0.85) -> tuple[Dataset, Dataset]:
+def validation_cut(
+    train: Dataset, seed: int, share: float = 0.85, stratum: Callable[[Any], str] = repr
+) -> tuple[Dataset, Dataset]:
     """Fitting rows and validation rows, cut from the training rows: where every choice is made.
 
     Raises:
         StrategyError: no row would be left to validate on.
     """
     try:
-        fitting, validation = split_dataset(train, share, by="label", seed=seed)
+        fitting, validation = split_dataset(train, share, by="label", seed=seed, stratum=stratum)
     except DataError as error:
         raise StrategyError(_TOO_FEW.format(len(train))) from error
     return fitting, validation

@@ -16,6 +16,7 @@ from tasklift.dataset import Dataset
 from tasklift.llm.model import Model, Request
 from tasklift.llm.open import open_model
 from tasklift.llm.overlay import Material
+from tasklift.outputs.labels import Label
 from tasklift.prediction import DECIMALS, Prediction, Usage
 from tasklift.strategies.artifact import Card, read_arrays, write_artifact
 from tasklift.strategies.classifier import label_indices, text_of, texts_of
@@ -23,7 +24,7 @@ from tasklift.strategies.context import UNCUT, Cut
 from tasklift.strategies.grounding import Grounded
 from tasklift.strategies.prompt import PromptedCandidate, prediction_of
 from tasklift.strategies.prompting import check_template, prompt_parameters, rule_settings, setup_of
-from tasklift.strategies.recipe import require, require_rows
+from tasklift.strategies.recipe import EVERY_KIND, require, require_rows
 from tasklift.strategies.selection import SELECTIONS, Found, Picker
 from tasklift.strategy import Context, Family, Input
 from tasklift.task import Task
@@ -32,14 +33,14 @@ from tasklift.worker import on_worker, timed
 
 #: Rows on which retrieval is measured when it is fitted.
 MEASURED = 500
-SYSTEM = """{{ instruction }} Answer with exactly one label and nothing else."""
+SYSTEM = """{{ instruction }} {{ form }}"""
 USER = """{% for example in examples %}
 Message: {{ example.text }}
-Label: {{ example.label }}
+{{ cue }}: {{ example.label }}
 
 {% endfor %}
 Message: {{ text }}
-Label:"""
+{{ cue }}:"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class FewShot(Grounded):
 
     name: ClassVar[str] = "fewshot"
     family: ClassVar[Family] = "prompt"
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND
 
     model: str | Model = "local"
     embedder: str = "minilm"
@@ -108,12 +110,14 @@ class FewShot(Grounded):
 
     def fit(self, task: Task, train: Dataset) -> FewShotCandidate:
         """Embed the rows, and measure on them (each left out in turn) how right agreeing neighbours are."""
-        require_rows(task, train, self.name)
-        texts, truth = texts_of(train, task.input_fields), label_indices(train, list(task.labels))
+        require_rows(task, train, self.name, self.kinds)
+        texts, one_label = texts_of(train, task.input_fields), task.output.kind == "label"
+        truth = label_indices(train, list(task.labels)) if one_label else np.zeros(0, dtype=np.int64)
         done = timed(open_embedder(self.embedder).encode, texts)
-        agreement = agreed_accuracy(done.value, truth, self.examples)
-        store = Store(texts, truth, done.value, train.ids)
-        notes = {"agreed_accuracy": agreement} | store.measured(Picker.of(self.parameters()))
+        answers = [task.output.write(value) for value in train.outputs]
+        store = Store(texts, truth, done.value, answers, train.ids)
+        notes = {"agreed_accuracy": agreed_accuracy(done.value, truth, self.examples)} if one_label else {}
+        notes |= store.measured(Picker.of(self.parameters()))
         made = setup_of(self.material)
         setup = replace(made, labels=len(train), cpu_s=made.cpu_s + done.cpu_s)
         card = self.card(task, train, setup, notes=notes, settings=rule_settings(task) | self.grounding())
@@ -131,31 +135,37 @@ class FewShot(Grounded):
 
 @dataclass(frozen=True)
 class Store:
-    """The labelled rows: texts [n], label indices [n], vectors [n, dimensions], ids [n]."""
+    """The labelled rows: texts [n], label indices [n], vectors [n, dimensions], answers as they should be written [n],
+    ids [n].
+
+    Kinds of output other than one label have no label indices.
+    """
 
     texts: Sequence[str]
     truth: NDArray[np.int64]
     vectors: Vectors
+    answers: Sequence[str]
     ids: Sequence[str] = ()
 
     def near(self, vectors: Vectors, count: int) -> list[Found]:
         """The `count` nearest rows of each of [n, dimensions] vectors."""
         index, similarity = nearest(vectors, self.vectors, count)
+        labels = self.truth if len(self.truth) else np.zeros(len(self.texts), dtype=np.int64)
         return [
-            Found(rows, likeness, self.vectors[rows], self.truth[rows])
+            Found(rows, likeness, self.vectors[rows], labels[rows])
             for rows, likeness in zip(index, similarity, strict=True)
         ]
 
     def measured(self, picker: Picker) -> dict[str, float]:
         """Retrieval on its own, each of at most `MEASURED` rows left out in turn: how often the right label is among
-        the examples, and how many tokens they take."""
+        the examples (or the right answer, as it is written), and how many tokens they take."""
         own = range(0, len(self.texts), max(1, len(self.texts) // MEASURED))
         right, tokens = 0, 0
         for at, found in zip(own, self.near(self.vectors[list(own)], picker.pool + 1), strict=True):
             others = found.rows != at
             left = Found(found.rows[others], found.similarity[others], found.vectors[others], found.labels[others])
             shown = picker.pick(left, self.texts)
-            right += bool((self.truth[shown] == self.truth[at]).any())
+            right += self.answers[at] in {self.answers[row] for row in shown}
             tokens += sum(estimated_tokens(self.texts[row][: picker.chars]) for row in shown)
         return {"right_label_shown": right / len(own), "example_tokens": tokens / len(own)}
 
@@ -166,8 +176,11 @@ def read_store(folder: Path, card: Card) -> Store:
     Raises:
         ArtifactError: damaged.
     """
-    stored = read_arrays(folder)
-    return Store(list(card.settings["texts"]), stored["truth"], stored["vectors"], list(card.settings.get("ids", ())))
+    stored, settings, labels = read_arrays(folder), card.settings, list(card.labels)
+    answers = settings.get("answers") or [labels[i] for i in stored["truth"]]
+    return Store(
+        list(settings["texts"]), stored["truth"], stored["vectors"], list(answers), list(settings.get("ids", ()))
+    )
 
 
 class FewShotCandidate(PromptedCandidate):
@@ -185,6 +198,9 @@ class FewShotCandidate(PromptedCandidate):
         done = await on_worker(self._retrieve, text_of(value, self.card.input_fields))
         order, chosen = done.value
         usage = Usage(cpu_s=done.cpu_s)
+        if not isinstance(self.output, Label):
+            answer = await self.written(value, ctx, self._examples(chosen))
+            return answer.with_timing(answer.usage + usage, answer.latency_s + done.wall_s)
         shared = {self.labels[self._store.truth[i]] for i in order[: parameters["examples"]]}
         if parameters["skip_agreed"] and len(shared) == 1:
             confidence = round(float(self.notes["agreed_accuracy"]), DECIMALS)
@@ -211,21 +227,23 @@ class FewShotCandidate(PromptedCandidate):
         return found.rows.tolist(), self._picker.pick(found, self._store.texts)
 
     def _allowed(self, order: Sequence[int]) -> list[str]:
-        if self.card.parameters["pool"] == 0:
+        if self.card.parameters["pool"] == 0 or not isinstance(self.output, Label):
             return list(self.labels)
         near = {int(self._store.truth[i]) for i in order}
         return [label for i, label in enumerate(self.labels) if i in near]
 
     def _examples(self, chosen: Sequence[int]) -> list[Mapping[str, str]]:
         limit = self.card.parameters["example_chars"]
-        texts, truth = self._store.texts, self._store.truth
-        return [{"text": texts[i][:limit], "label": self.labels[truth[i]]} for i in chosen]
+        texts, answers = self._store.texts, self._store.answers
+        return [{"text": texts[i][:limit], "label": answers[i]} for i in chosen]
 
     def save(self, folder: Path) -> None:
         """Write card, vectors and the rows' texts: this artifact holds customers' text."""
         settings = {**self.card.settings, "texts": list(self._store.texts)}
         if self._store.ids:  # without them (older artifacts) no single row can be erased
             settings["ids"] = list(self._store.ids)
+        if not isinstance(self.output, Label):
+            settings["answers"] = list(self._store.answers)
         card = Card(**{**self.card.__dict__, "settings": settings})
         write_artifact(folder, card, {"vectors": self._store.vectors, "truth": self._store.truth})
 

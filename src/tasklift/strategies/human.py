@@ -10,7 +10,7 @@ from typing import ClassVar
 from tasklift.dataset import Dataset
 from tasklift.prediction import Prediction
 from tasklift.strategies.artifact import Card, write_artifact
-from tasklift.strategies.recipe import Recipe
+from tasklift.strategies.recipe import EVERY_KIND, Recipe
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
 from tasklift.task import Task
 
@@ -22,6 +22,7 @@ class Human(Recipe):
     name: ClassVar[str] = "human"
     family: ClassVar[Family] = "human"
     needs_rows: ClassVar[bool] = False
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND
 
     def fit(self, task: Task, train: Dataset) -> HumanCandidate:
         """Nothing to do."""

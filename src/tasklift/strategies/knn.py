@@ -23,7 +23,8 @@ from tasklift.strategies.classifier import (
     texts_of,
     validation_cut,
 )
-from tasklift.strategies.recipe import Recipe, require, require_rows
+from tasklift.strategies.neighbours import Choice, NeighbourCandidate, fit_neighbours, read_neighbours
+from tasklift.strategies.recipe import EVERY_KIND, Recipe, require, require_rows
 from tasklift.strategy import Family, Resources
 from tasklift.task import Task
 from tasklift.worker import timed
@@ -45,6 +46,7 @@ class Knn(Recipe):
 
     name: ClassVar[str] = "knn"
     family: ClassVar[Family] = "baseline"
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND
 
     embedder: str = "minilm"
     neighbours: tuple[int, ...] = (5, 10, 20)
@@ -67,14 +69,25 @@ class Knn(Recipe):
         """Snapshot of the embedder."""
         return open_embedder(self.embedder).snapshot
 
-    def fit(self, task: Task, train: Dataset) -> KnnCandidate:
+    def fit(self, task: Task, train: Dataset) -> KnnCandidate | NeighbourCandidate:
         """Choose k, sharpness and temperature on validation; every row then serves as a neighbour."""
-        require_rows(task, train, self.name)
+        require_rows(task, train, self.name, self.kinds)
+        if task.output.kind != "label":
+            return self._fit_other(task, train)
         done = timed(self._fit, task, train)
         vote, notes = done.value
         resources = Resources(labels=len(train), cpu_s=done.cpu_s)
         card = self.card(task, train, resources, notes=notes, settings={"ids": list(train.ids)})
         return KnnCandidate(card, vote)
+
+    def _fit_other(self, task: Task, train: Dataset) -> NeighbourCandidate:
+        choice = Choice(self.embedder, self.neighbours, self.sharpness, self.seed)
+        done = timed(fit_neighbours, task, train, choice)
+        found, notes = done.value
+        resources = Resources(labels=len(train), cpu_s=done.cpu_s)
+        settings = {"answers": list(found.answers)}
+        card = self.card(task, train, resources, notes=notes, settings=settings)
+        return NeighbourCandidate(card, found)
 
     def _fit(self, task: Task, train: Dataset) -> tuple[Vote, dict[str, Any]]:
         labels = list(task.labels)
@@ -104,8 +117,10 @@ class Knn(Recipe):
         }
 
     @staticmethod
-    def load(folder: Path, card: Card) -> KnnCandidate:
+    def load(folder: Path, card: Card) -> KnnCandidate | NeighbourCandidate:
         """A saved candidate."""
+        if card.output_kind.kind != "label":
+            return NeighbourCandidate(card, read_neighbours(folder, card))
         stored, notes = read_arrays(folder), card.notes
         vote = Vote(
             stored["vectors"],

@@ -1,24 +1,28 @@
-"""Zero-shot prompting: a template with the label definitions, the model picks one of the labels."""
+"""Zero-shot prompting: a template says what is asked, the model picks a label or writes an answer of another kind."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from scipy.special import softmax
 
 from tasklift.dataset import Dataset
-from tasklift.errors import ContextOverflowError, ModelError
+from tasklift.errors import ContextOverflowError, InvalidOutputError, ModelError
 from tasklift.llm.model import Model, Reply, Request
 from tasklift.llm.open import open_model
 from tasklift.llm.overlay import ABSTAIN, Material
 from tasklift.llm.template import Template
+from tasklift.llm.written import ask_for
+from tasklift.outputs.base import as_json
+from tasklift.outputs.labels import Label
 from tasklift.prediction import Prediction
 from tasklift.rule import RuleSpec
 from tasklift.rules.apply import apply_rules, build_rules
@@ -27,21 +31,24 @@ from tasklift.strategies.classifier import text_of
 from tasklift.strategies.context import UNCUT, Cut, cut_further
 from tasklift.strategies.grounding import Grounded, Sources, cited, render_around
 from tasklift.strategies.prompting import check_template, hash_of, prompt_parameters, rule_settings, setup_of
-from tasklift.strategies.recipe import require
+from tasklift.strategies.recipe import EVERY_KIND, require, require_kind
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
 from tasklift.task import Task
 
 SYSTEM = """{{ instruction }}
 
+{% if labels %}
 The labels, each with its meaning:
 {% for label, definition in labels.items() %}
 - {{ label }}: {{ definition }}
 {% endfor %}
 
-Answer with exactly one label and nothing else."""
+{% endif %}
+{{ form }}"""
 USER = """Message: {{ text }}
 
-Label:"""
+{{ cue }}:"""
+R = TypeVar("R")
 #: An input that says nothing: what the model answers to it is its bias (Zhao et al. 2021).
 NOTHING = "N/A"
 #: Longer inputs are cut, and the prediction says so.
@@ -52,11 +59,11 @@ LOWEST = -1000.0
 
 @dataclass(frozen=True)
 class Prompt(Grounded):
-    """Label definitions in, one label out.
+    """The instruction and what an answer must look like in, one answer out.
 
     Attributes:
         model: `local`, or the URL of an OpenAI-compatible endpoint with `#model-name`.
-        system: Jinja2 template of the system message; may use instruction, labels.
+        system: Jinja2 template of the system message; may use instruction, labels, form, cue.
         user: Jinja2 template of the user message; may also use text, input.
         calibrate: divide by what the model answers to an empty input, where it gives
             log-probabilities: small models prefer some label names whatever the text.
@@ -66,6 +73,7 @@ class Prompt(Grounded):
     name: ClassVar[str] = "prompt"
     family: ClassVar[Family] = "prompt"
     needs_rows: ClassVar[bool] = False
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND
 
     model: str | Model = "local"
     system: str = SYSTEM
@@ -88,6 +96,7 @@ class Prompt(Grounded):
 
     def fit(self, task: Task, train: Dataset) -> PromptCandidate:
         """Nothing is trained and no row is looked at."""
+        require_kind(task, self.name, self.kinds)
         card = self.card(task, train, setup_of(self.material), settings=rule_settings(task) | self.grounding())
         return PromptCandidate(card, open_model(self.model))
 
@@ -112,6 +121,7 @@ class PromptedCandidate(Candidate):
         self.training_ids = card.training_ids
         self.notes = card.notes
         self.labels = tuple(card.labels)
+        self.output = card.output_kind
         self.template = Template(card.parameters["system"], card.parameters["user"])
         self.sources = Sources(card)
         self.material = Material.from_json(card.parameters.get("material") or {})
@@ -148,11 +158,22 @@ class PromptedCandidate(Candidate):
             ModelError: the call failed.
             ContextOverflowError: what may not be cut is too long by itself.
         """
+        return await self._fitting(self.model.complete, value, labels, ctx, examples)
+
+    async def _fitting(
+        self,
+        send: Callable[[Request], Awaitable[R]],
+        value: Input,
+        labels: Sequence[str],
+        ctx: Context,
+        examples: Sequence[Mapping[str, str]],
+    ) -> tuple[R, dict[str, Any]]:
+        """What `send` gives for the request, cut until it fits; and notes."""
         cut, text = UNCUT, text_of(value, self.card.input_fields)[:MAX_CHARS]
         while True:
             request = self.request(value, labels, ctx, examples, cut)
             try:
-                return await self.model.complete(request), {**self._version_notes(request, ctx), **cut.to_notes()}
+                return await send(request), {**self._version_notes(request, ctx), **cut.to_notes()}
             except ContextOverflowError as error:
                 cut = cut_further(cut, error, request, len(examples), len(text))
 
@@ -229,6 +250,8 @@ class PromptedCandidate(Candidate):
         values = {
             "instruction": said.instruction or self.card.instruction,
             "labels": {label: known[label] for label in labels},
+            "form": self.output.form,
+            "cue": self.output.cue,
             "tone": said.tone,
             "policy": said.policy,
             "examples": [*said.examples, *examples[cut.examples :]],
@@ -236,7 +259,22 @@ class PromptedCandidate(Candidate):
             "input": {name: str(value.get(name, ""))[:most] for name in self.card.input_fields},
         }
         messages = render_around(self.template, values, ctx.passages, bool(self.card.parameters.get("delimit")))
-        return Request(messages, tuple(labels), seed=ctx.seed, repeat=ctx.repeat)
+        if isinstance(self.output, Label):
+            return Request(messages, tuple(labels), seed=ctx.seed, repeat=ctx.repeat)
+        schema, most = self.output.answer_schema, self.output.max_tokens
+        asked = as_json(schema) if schema else ""
+        return Request(messages, schema=asked, max_tokens=most, seed=ctx.seed, repeat=ctx.repeat)
+
+    async def written(self, value: Input, ctx: Context, examples: Sequence[Mapping[str, str]] = ()) -> Prediction:
+        """The model's answer to a task that asks for more than a label, mended once at most."""
+        send = partial(ask_for, self.model, output=self.output)
+        found, notes = await self._fitting(send, value, self.labels, ctx, examples)
+        rest: dict[str, Any] = {"usage": found.usage, "latency_s": found.latency_s, "notes": notes}
+        if found.mended:
+            rest["notes"] = {**notes, "mended": not found.problem}
+        if found.problem:
+            return Prediction.failed(InvalidOutputError.kind, found.problem, **rest)
+        return Prediction(found.answer, **rest)
 
     def save(self, folder: Path) -> None:
         """Write the card; the model is named in it, not stored."""
@@ -256,6 +294,8 @@ class PromptCandidate(PromptedCandidate):
 
     async def answer(self, value: Input, ctx: Context) -> Prediction:
         """Ask, and correct for the model's bias where it gives log-probabilities."""
+        if not isinstance(self.output, Label):
+            return await self.written(value, ctx)
         reply, notes = await self.ask(value, self.labels, ctx)
         if reply.log_probs is None or not self.card.parameters["calibrate"]:
             return prediction_of(reply, **notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import fields
 from typing import Any
 
 from tasklift.llm.model import Model, Request
@@ -27,7 +28,8 @@ def check_template(who: str, system: str, user: str, material: object) -> None:
 
 def prompt_parameters(recipe: Recipe, model: str | Model, material: Material | None) -> dict[str, Any]:
     """A prompted recipe's parameters as plain values; those that say nothing are left out."""
-    plain = {key: getattr(recipe, key) for key in recipe.__dataclass_fields__ if key not in ("model", "material")}
+    named = (field.name for field in fields(recipe) if field.name not in ("model", "material"))
+    plain = {name: getattr(recipe, name) for name in named}
     laid = {"material": material.to_json()} if material is not None else {}
     return plain | {"model": model if isinstance(model, str) else model.name} | laid
 

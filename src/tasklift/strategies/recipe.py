@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tasklift.dataset import Dataset
-from tasklift.errors import StrategyError
+from tasklift.errors import StrategyError, UnsupportedError
 from tasklift.strategies.artifact import Card, fingerprint_of
 from tasklift.strategy import Candidate, Family, Resources
-from tasklift.task import Task
+from tasklift.task import KINDS, Task
+
+#: Kinds of output: one label only, and all that there are.
+LABEL = frozenset({"label"})
+EVERY_KIND = frozenset(KINDS)
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class Recipe:
     version: ClassVar[int] = 1
     #: False for recipes that look at no row
     needs_rows: ClassVar[bool] = True
+    #: kinds of output that it can be fitted to
+    kinds: ClassVar[frozenset[str]] = LABEL
 
     def base(self) -> str:
         """Snapshot of the pre-trained model underneath, '' where there is none."""
@@ -54,6 +60,7 @@ class Recipe:
             labels=task.labels,
             instruction=task.instruction,
             input_fields=task.input_fields,
+            output=task.output.model_dump(),
             setup=setup,
             training_ids=train.keys if self.needs_rows else frozenset(),
             **rest,
@@ -70,19 +77,34 @@ def require(condition: bool, who: str, what: str) -> None:
         raise StrategyError(f"{who}: {what}")
 
 
-def require_rows(task: Task, train: Dataset, who: str) -> None:
-    """Refuse rows that no classifier can be fitted to.
+def require_kind(task: Task, who: str, kinds: frozenset[str]) -> None:
+    """Refuse a task whose answers this recipe cannot give.
 
     Raises:
-        StrategyError: no rows, unlabelled rows, or only one label among them.
+        UnsupportedError: says which strategies can.
     """
+    if task.output.kind not in kinds:
+        raise UnsupportedError(
+            f"{who} gives outputs of kind {', '.join(sorted(kinds))}; task {task.name} asks for kind "
+            f"{task.output.kind!r}, which majority, knn, prompt and fewshot give"
+        )
+
+
+def require_rows(task: Task, train: Dataset, who: str, kinds: frozenset[str] = LABEL) -> None:
+    """Refuse rows that nothing can be fitted to.
+
+    Raises:
+        UnsupportedError: the task's answers are of a kind that this recipe cannot give.
+        StrategyError: no rows, rows without an output, or only one label among them.
+    """
+    require_kind(task, who, kinds)
     require(len(train) > 0, who, f"no training rows for task {task.name}; import some with `tasklift data import`")
     unlabelled = [row.id for row in train if row.output is None]
     require(not unlabelled, who, f"{len(unlabelled)} training rows carry no output (first: {unlabelled[:1]})")
-    for label in train.outputs:
-        task.check_output(label)
+    for value in train.outputs:
+        task.check_output(value)
     require(
-        len(set(train.outputs)) > 1,
+        task.output.kind != "label" or len(set(train.outputs)) > 1,
         who,
         f"all training rows carry the label {train.outputs[0]!r}; add rows of others",
     )

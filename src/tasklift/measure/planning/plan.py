@@ -135,7 +135,7 @@ def _discordant(evaluation: Evaluation) -> list[float]:
     """Share of rows on which exactly one of two options is right, for each pair that is no mere yardstick."""
     outputs = evaluation.rows.outputs
     rights = [
-        right_of(result.predictions, outputs)
+        right_of(result.predictions, outputs, evaluation.task)
         for result in evaluation.results
         if result.card.family != "human" and result.card.strategy != "majority"
     ]

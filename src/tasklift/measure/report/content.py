@@ -19,6 +19,7 @@ from tasklift.measure.evaluation import CandidateResult, Evaluation, machine
 from tasklift.measure.metrics import right_of
 from tasklift.measure.report import hinges, layers, words
 from tasklift.measure.slices import slices_of
+from tasklift.metrics.right import rule_of
 from tasklift.stats.intervals import Interval, wilson
 
 #: As in `stats.calibration.expected_calibration_error`, so that the ECE can be checked against the picture.
@@ -106,6 +107,7 @@ def _candidate(result: CandidateResult, evaluation: Evaluation, economics: Econo
         "fingerprint": result.card.fingerprint,
         "accuracy": _interval(scores.accuracy),
         "macro_f1": _interval(scores.macro_f1),
+        "figures": {name: _interval(value) for name, value in scores.figures.items()},
         "valid": _interval(scores.valid),
         "rows": scores.rows,
         "answered": scores.answered,
@@ -132,7 +134,7 @@ def _candidate(result: CandidateResult, evaluation: Evaluation, economics: Econo
 
 def _without_overlap(result: CandidateResult, evaluation: Evaluation) -> Interval | None:
     """Accuracy without the rows whose text stands in the training rows; None where there are none of them."""
-    right = right_of(result.predictions, evaluation.rows.outputs)
+    right = right_of(result.predictions, evaluation.rows.outputs, evaluation.task)
     clean = right[[row.id not in evaluation.overlap for row in evaluation.rows]]
     clean = clean[~np.isnan(clean)]
     return wilson(float(clean.sum()), len(clean)) if evaluation.overlap and len(clean) else None
@@ -150,7 +152,7 @@ def _quality_gate(economics: Economics | None, evaluation: Evaluation) -> dict[s
 
 
 def _calibration(result: CandidateResult, evaluation: Evaluation) -> dict[str, Any] | None:
-    right = right_of(result.predictions, evaluation.rows.outputs)
+    right = right_of(result.predictions, evaluation.rows.outputs, evaluation.task)
     pairs = [
         (p.confidence, r)
         for p, r in zip(result.predictions, right, strict=True)
@@ -212,6 +214,8 @@ def _risk_point(found: layers.RiskPoint) -> dict[str, Any]:
 
 
 def _confusions(result: CandidateResult, evaluation: Evaluation, texts: Dataset | None) -> dict[str, Any] | None:
+    if evaluation.task.output.kind != "label":  # other answers hardly ever repeat
+        return None
     wrong = [
         (row, p.output)
         for row, p in zip(evaluation.rows, result.predictions, strict=True)
@@ -282,13 +286,15 @@ def _measured(
     evaluation: Evaluation, decided: Mapping[str, Any] | None, texts: Dataset | None, commands: Sequence[str]
 ) -> dict[str, Any]:
     made, rows = evaluation.made, evaluation.rows
-    labels = Counter(rows.outputs)
+    labels = Counter(rows.outputs) if evaluation.task.output.kind == "label" else Counter[Any]()
     return {
         "evaluation": evaluation.id,
         "decision": decided["id"] if decided else None,
         "rows": len(rows),
         "labels": len(evaluation.task.labels),
-        "smallest_label": min(labels.values()),
+        "smallest_label": min(labels.values(), default=None),
+        "kind": evaluation.task.output.kind,
+        "right": rule_of(evaluation.task),
         "rows_hash": hash_of(rows),
         "task_hash": evaluation.task.content_hash,
         "command": made.get("command", ""),

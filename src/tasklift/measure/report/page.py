@@ -48,6 +48,7 @@ def render(content: Mapping[str, Any], embedded: Embedded | None = None) -> str:
         "chance": words.chance,
         "amount": words.amount,
         "interval": _interval,
+        "figure": _figure,
         "points": _points,
         "seconds": _seconds,
         "breakable": _breakable,
@@ -300,6 +301,11 @@ def _interval(found: Mapping[str, float] | None) -> str:
     if found is None:
         return "–"
     return f"{100 * found['value']:.1f} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
+
+
+def _figure(found: Mapping[str, float] | None) -> str:
+    """0.891 [0.854, 0.920], in the metric's own unit."""
+    return "–" if found is None else f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
 
 
 def _points(found: Mapping[str, float]) -> str:

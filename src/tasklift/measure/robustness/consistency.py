@@ -6,6 +6,7 @@ Formulas: Fleiss 1971, Yao et al. 2024 (pass^k), Zhuo et al. 2024 (ProSA), Sclar
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,7 @@ from tasklift.data.split import sample
 from tasklift.dataset import Dataset
 from tasklift.llm.model import Message, Model, Request
 from tasklift.measure.evaluation import CandidateResult, Evaluation
+from tasklift.measure.metrics import right_of
 from tasklift.measure.robustness.variants import prompt_changes, text_changes
 from tasklift.prediction import Prediction
 from tasklift.stats.agreement import (
@@ -203,10 +205,10 @@ async def consistency_of(
     for kind, variants in prompted.items():
         around[kind] = [await _ask(other, inputs, Context(seed=probe.seed)) for _, other in variants]
         changed[kind] = [list(zip(base, answers, range(len(base)), strict=True)) for answers in around[kind]]
-    measures, accuracies, variance = _measures(result, rows, expected, repeated, changed)
+    measures, accuracies, variance = _measures(task, expected, repeated, changed)
     for kind, name, measure in (("wording", "prompt_sensitivity", sensitivity), ("format", "format_spread", spread)):
         if kind in around:
-            measures[name] = measure(np.stack([_right(answers, expected) for answers in (base, *around[kind])]))
+            measures[name] = measure(np.stack([_right(answers, expected, task) for answers in (base, *around[kind])]))
     group = _worst_group(task, result, rows)
     if group is not None:
         measures["worst_group"] = group[1]
@@ -279,23 +281,25 @@ def answer_of(prediction: Prediction) -> str:
     """What counts as one answer: the output, that a person has to answer, or the kind of failure."""
     if prediction.deferred:
         return "(person)"
-    return f"(failed: {prediction.error.kind})" if prediction.error is not None else str(prediction.output)
+    if prediction.error is not None:
+        return f"(failed: {prediction.error.kind})"
+    output = prediction.output
+    return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False, sort_keys=True)
 
 
-def _right(predictions: Iterable[Prediction], expected: Sequence[Any]) -> Floats:
+def _right(predictions: Iterable[Prediction], expected: Sequence[Any], task: Task) -> Floats:
     """[rows] 1 where the answer is right; 0 where it is wrong, failed or left to a person."""
-    return np.array([float(p.output == y and not p.deferred) for p, y in zip(predictions, expected, strict=True)])
+    return np.nan_to_num(right_of(list(predictions), expected, task))
 
 
 def _measures(
-    result: CandidateResult,
-    rows: Dataset,
+    task: Task,
     expected: Sequence[Any],
     repeated: Sequence[Sequence[Prediction]],
     changed: Mapping[str, Sequence[Sequence[Pair]]],
 ) -> tuple[dict[str, Interval], dict[str, float], float]:
     counts = answer_counts([[answer_of(p) for p in answers] for answers in repeated])
-    right = np.stack([_right(answers, expected) for answers in repeated])
+    right = np.stack([_right(answers, expected, task) for answers in repeated])
     n = len(expected)
     agreement = row_agreement(counts)
     measures = {
@@ -316,7 +320,7 @@ def _measures(
                 invalid.add(at)
         # Several changes of one row are one row: its share of flips, not its number.
         measures[f"flips_{kind}"] = wilson(float(sum(np.mean(some) for some in flips.values())), len(flips))
-        accuracies[kind] = float(_right((p for _, p, _ in pairs), [expected[at] for *_, at in pairs]).mean())
+        accuracies[kind] = float(_right((p for _, p, _ in pairs), [expected[at] for *_, at in pairs], task).mean())
     measures["valid_outputs"] = wilson(n - len(invalid), n)
     return measures, accuracies, answer_variance(counts)
 
@@ -327,10 +331,12 @@ def _invalid(prediction: Prediction) -> bool:
 
 def _worst_group(task: Task, result: CandidateResult, rows: Dataset) -> tuple[str, Interval] | None:
     """The group (by the task's slices, else by label) that is answered worst, over all evaluated rows."""
-    right = _right(result.predictions, rows.outputs)
+    right = _right(result.predictions, rows.outputs, task)
     groups: dict[str, list[int]] = defaultdict(list)
     for at, row in enumerate(rows):
-        named = {name: row.slice[name] for name in task.slices if name in row.slice} or {"label": row.output}
+        named = {name: row.slice[name] for name in task.slices if name in row.slice} or (
+            {"label": row.output} if task.output.kind == "label" else {}
+        )
         for name, value in named.items():
             groups[f"{name}={value}"].append(at)
     scored = {

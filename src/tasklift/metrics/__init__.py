@@ -1,0 +1,1 @@
+"""How good answers are: one metric a file, each a line in the registry."""

@@ -1,0 +1,1 @@
+"""What an answer may be: one file for each kind of output."""
