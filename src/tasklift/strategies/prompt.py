@@ -32,6 +32,8 @@ from tasklift.strategies.context import UNCUT, Cut, cut_further
 from tasklift.strategies.grounding import Grounded, Sources, cited, render_around
 from tasklift.strategies.prompting import check_template, hash_of, prompt_parameters, rule_settings, setup_of
 from tasklift.strategies.recipe import EVERY_KIND, require, require_kind
+from tasklift.strategies.tool_loop import Limits, answer_with_tools
+from tasklift.strategies.tools import Toolset, open_toolset
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
 from tasklift.task import Task
 
@@ -67,6 +69,10 @@ class Prompt(Grounded):
         user: Jinja2 template of the user message; may also use text, input.
         calibrate: divide by what the model answers to an empty input, where it gives
             log-probabilities: small models prefer some label names whatever the text.
+        tools: that the model may ask for before it answers: a `Toolset`, or the name of an installed one; '': none.
+        tool_steps: most model calls in which it may ask for tools.
+        tool_calls: most calls of tools.
+        tool_usd: most money for one answer; 0: no limit.
         material: what a prompt file and overlays lay into the templates; None: nothing.
     """
 
@@ -79,11 +85,16 @@ class Prompt(Grounded):
     system: str = SYSTEM
     user: str = USER
     calibrate: bool = True
+    tools: str | Toolset = ""
+    tool_steps: int = 6
+    tool_calls: int = 12
+    tool_usd: float = 0.0
     material: Material | None = None
 
     def __post_init__(self) -> None:
         require(bool(self.user.strip()), self.name, "the user template is empty")
         self.check_grounding()
+        Limits(self.tool_steps, self.tool_calls, self.tool_usd)
         check_template(self.name, self.system, self.user, self.material)
 
     def base(self) -> str:
@@ -92,22 +103,25 @@ class Prompt(Grounded):
 
     def parameters(self) -> dict[str, Any]:
         """The model by its name."""
-        return prompt_parameters(self, self.model, self.material)
+        toolset = open_toolset(self.tools)
+        told = {"tools": toolset.to_json() if toolset else ""}
+        return prompt_parameters(self, self.model, self.material) | told
 
     def fit(self, task: Task, train: Dataset) -> PromptCandidate:
         """Nothing is trained and no row is looked at."""
         require_kind(task, self.name, self.kinds)
         card = self.card(task, train, setup_of(self.material), settings=rule_settings(task) | self.grounding())
-        return PromptCandidate(card, open_model(self.model))
+        return PromptCandidate(card, open_model(self.model), open_toolset(self.tools))
 
     def reload(self, folder: Path, card: Card) -> PromptCandidate:
         """A saved candidate, asking this recipe's model."""
-        return PromptCandidate(card, open_model(self.model))
+        return PromptCandidate(card, open_model(self.model), open_toolset(self.tools))
 
     @staticmethod
     def load(folder: Path, card: Card) -> PromptCandidate:
-        """A saved candidate; the model is opened by its name."""
-        return PromptCandidate(card, open_model(str(card.parameters["model"])))
+        """A saved candidate; model and tools are opened by their names."""
+        toolset = open_toolset((card.parameters.get("tools") or {}).get("name", ""))
+        return PromptCandidate(card, open_model(str(card.parameters["model"])), toolset)
 
 
 class PromptedCandidate(Candidate):
@@ -286,14 +300,20 @@ class PromptedCandidate(Candidate):
 
 
 class PromptCandidate(PromptedCandidate):
-    """Zero-shot."""
+    """Zero-shot, with tools where it has some."""
 
-    def __init__(self, card: Card, model: Model) -> None:
+    def __init__(self, card: Card, model: Model, toolset: Toolset | None = None) -> None:
         super().__init__(card, model)
+        self.toolset = toolset
         self._bias: dict[str, Mapping[str, float] | None] = {}  # of each overlay, '' for none
 
     async def answer(self, value: Input, ctx: Context) -> Prediction:
         """Ask, and correct for the model's bias where it gives log-probabilities."""
+        if self.toolset is not None:
+            given = self.card.parameters
+            limits = Limits(given["tool_steps"], given["tool_calls"], given["tool_usd"])
+            request = self.request(value, self.labels, ctx)
+            return await answer_with_tools(self.model, self.toolset, request, self.output, limits, ctx)
         if not isinstance(self.output, Label):
             return await self.written(value, ctx)
         reply, notes = await self.ask(value, self.labels, ctx)

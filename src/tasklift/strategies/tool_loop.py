@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from tasklift.errors import ConfigError
+from tasklift.errors import ConfigError, DataError, InvalidOutputError
 from tasklift.llm.calls import ToolCall
 from tasklift.llm.model import Message, Model, Reply, Request
 from tasklift.llm.prices import TokenPrice, price_of
 from tasklift.llm.spending import most_usd, tokens_usd
 from tasklift.llm.untrusted import RULE, delimited
+from tasklift.llm.written import ask_for
 from tasklift.prediction import Prediction, Usage
 from tasklift.strategies.recipe import require
 from tasklift.strategies.tools import Toolset, shown
 from tasklift.strategy import Context
+from tasklift.task import Output
+
+#: A model that thinks about tools needs room to say so, whatever the length of the final answer.
+LEAST_TOKENS = 512
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Trajectory:
         latency_s: of all steps.
         text: the model's last words, once it asked for nothing more.
         stopped: which limit ended it; '' where none did.
+        is_spent: that limit allows no other call of the model.
     """
 
     messages: tuple[Message, ...]
@@ -54,6 +60,7 @@ class Trajectory:
     latency_s: float = 0.0
     text: str = ""
     stopped: str = ""
+    is_spent: bool = False
 
     @property
     def calls(self) -> list[Prediction]:
@@ -101,8 +108,11 @@ async def gather(model: Model, toolset: Toolset, request: Request, limits: Limit
     price = _price(model, limits)
     so_far = Trajectory(_ruled(request.messages))
     while True:
-        asked = replace(request, messages=so_far.messages, labels=(), tools=toolset.specs)
-        so_far.stopped = _limit(so_far, asked, limits, price, ctx)
+        most = max(request.max_tokens, LEAST_TOKENS)
+        asked = replace(request, messages=so_far.messages, labels=(), schema="", tools=toolset.specs, max_tokens=most)
+        so_far.stopped = _spent(so_far, asked, limits, price, ctx)
+        so_far.is_spent = bool(so_far.stopped)
+        so_far.stopped = so_far.stopped or _used_up(so_far, limits)
         if so_far.stopped:
             return so_far
         reply = await model.complete(asked)
@@ -118,17 +128,21 @@ async def gather(model: Model, toolset: Toolset, request: Request, limits: Limit
                 so_far.gave(call, await toolset.call(call, ctx.permissions))
 
 
-def _limit(so_far: Trajectory, asked: Request, limits: Limits, price: TokenPrice | None, ctx: Context) -> str:
-    """Which limit forbids another call of the model; '' where none does."""
+def _spent(so_far: Trajectory, asked: Request, limits: Limits, price: TokenPrice | None, ctx: Context) -> str:
+    """Which limit forbids any other call of the model; '' where none does."""
     if ctx.budget is not None and so_far.usage.calls >= ctx.budget:
-        return f"budget of {ctx.budget} model calls"
-    turns = len(so_far.steps) - len(so_far.calls)
-    if turns >= limits.steps:
+        return f"{ctx.budget} model calls"
+    if price is not None and tokens_usd(so_far.usage, price) + most_usd(asked, price) > limits.usd:
+        return f"{limits.usd:g} USD"
+    return ""
+
+
+def _used_up(so_far: Trajectory, limits: Limits) -> str:
+    """Which limit forbids to ask for more tools; '' where none does."""
+    if len(so_far.steps) - len(so_far.calls) >= limits.steps:
         return f"{limits.steps} steps"
     if len(so_far.calls) >= limits.calls:
         return f"{limits.calls} tool calls"
-    if price is not None and tokens_usd(so_far.usage, price) + most_usd(asked, price) > limits.usd:
-        return f"{limits.usd:g} USD"
     return ""
 
 
@@ -150,3 +164,31 @@ def _ruled(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     if messages and messages[0].role == "system":
         return (replace(messages[0], content=f"{messages[0].content}\n\n{RULE}"), *messages[1:])
     return (Message("system", RULE), *messages)
+
+
+async def answer_with_tools(
+    model: Model, toolset: Toolset, request: Request, output: Output, limits: Limits, ctx: Context
+) -> Prediction:
+    """The typed answer to `request` after the model has asked for what it needs; the way there is in `children`.
+
+    Where a limit on steps or calls ended the search, the model is asked once more, without tools. Where the budget or
+    the limit in money did, there is no answer, and the error says which.
+
+    Raises:
+        ModelError: a call of the model failed.
+    """
+    so_far = await gather(model, toolset, request, limits, ctx)
+    if so_far.is_spent:
+        return so_far.onto(Prediction.failed("limit", f"stopped at the limit of {so_far.stopped}, without an answer"))
+    try:
+        return so_far.onto(Prediction(output.read(so_far.text)))
+    except DataError:
+        last = replace(request, messages=(*so_far.messages, Message("user", f"Answer now. {output.form}")))
+    if request.labels:
+        reply = await model.complete(last)
+        return so_far.onto(Prediction(reply.text, usage=reply.usage, latency_s=reply.latency_s))
+    found = await ask_for(model, last, output)
+    if found.problem:
+        failed = Prediction.failed(InvalidOutputError.kind, found.problem)
+        return so_far.onto(failed.with_timing(found.usage, found.latency_s))
+    return so_far.onto(Prediction(found.answer, usage=found.usage, latency_s=found.latency_s))

@@ -7,11 +7,12 @@ import inspect
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from tasklift import registry
 from tasklift.errors import ConfigError, TaskliftError
 from tasklift.llm.calls import ToolCall, ToolSpec
 from tasklift.prediction import Prediction
@@ -78,6 +79,11 @@ class Toolset:
                 f"toolset {self.name}: " + (f"two tools are called {twice[0]!r}" if twice else "no tools")
             )
 
+    def to_json(self) -> dict[str, Any]:
+        """What decides answers, for cards and fingerprints: how a tool works inside is not seen."""
+        about = [{**asdict(tool.spec), "permission": tool.permission} for tool in self.tools]
+        return {"name": self.name, "tools": about}
+
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
         """What the model is told."""
@@ -125,6 +131,18 @@ async def _run(tool: Tool, arguments: BaseModel, notes: dict[str, Any]) -> Predi
         said = f"{tool.name} failed: {type(error).__name__}: {error}"
         return Prediction.failed("tool", said, notes=notes, latency_s=time.monotonic() - begun)
     return Prediction(result, notes=notes, latency_s=time.monotonic() - begun)
+
+
+def open_toolset(spec: str | Toolset) -> Toolset | None:
+    """Tools by their name (an entry point of the group `tasklift.toolsets`), or as they are; None for ''.
+
+    Raises:
+        ConfigError: no such toolset.
+    """
+    if isinstance(spec, Toolset) or not spec:
+        return spec or None
+    found: Toolset = registry.load("toolset", spec)
+    return found
 
 
 def shown(step: Prediction) -> str:
