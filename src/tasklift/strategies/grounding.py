@@ -33,6 +33,8 @@ class Grounded(Recipe):
         passages: most passages in one prompt.
         passage_tokens: most tokens that they take together.
         delimit: put text from outside between marks, and say in the system message that it is data.
+        screen: leave out sentences that give orders to a model or, for `fewshot`, that are unlike all labelled rows;
+            where nothing is left, a person answers.
     """
 
     documents: str = ""
@@ -40,6 +42,7 @@ class Grounded(Recipe):
     passages: int = 4
     passage_tokens: int = 800
     delimit: bool = False
+    screen: bool = False
 
     def check_grounding(self) -> None:
         """Refuse parameters that make no sense.

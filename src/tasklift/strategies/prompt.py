@@ -32,10 +32,12 @@ from tasklift.strategies.context import UNCUT, Cut, cut_further
 from tasklift.strategies.grounding import Grounded, Sources, cited, render_around
 from tasklift.strategies.prompting import check_template, hash_of, prompt_parameters, rule_settings, setup_of
 from tasklift.strategies.recipe import EVERY_KIND, require, require_kind
+from tasklift.strategies.screen import screened
 from tasklift.strategies.tool_loop import Limits, answer_with_tools
 from tasklift.strategies.tools import Toolset, open_toolset
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
 from tasklift.task import Task
+from tasklift.worker import on_worker
 
 SYSTEM = """{{ instruction }}
 
@@ -157,6 +159,7 @@ class PromptedCandidate(Candidate):
         Args:
             cut: what was left out, as the notes of the answer tell.
         """
+        value, _ = await self.without_foreign(value)
         ctx, _ = await self.sources.around(text_of(value, self.card.input_fields), ctx)
         return self.request(value, self.labels, ctx, cut=cut)
 
@@ -238,7 +241,24 @@ class PromptedCandidate(Candidate):
             return Prediction.failed("timeout", "the deadline passed while the model was answering")
 
     async def _grounded(self, value: Input, ctx: Context) -> Prediction:
-        """The answer from the passages that are nearest to the text, where there are documents."""
+        """The answer to what the screen leaves of the text, from the passages that are nearest to it."""
+        value, dropped = await self.without_foreign(value)
+        if not text_of(value, self.card.input_fields).strip():
+            return Prediction(deferred=True, notes={"screened": len(dropped)})
+        found = await self._from_passages(value, ctx)
+        return replace(found, notes={**found.notes, "screened": len(dropped)}) if dropped else found
+
+    async def without_foreign(self, value: Input) -> tuple[Input, list[str]]:
+        """The input as the model sees it, and the sentences that were left out."""
+        if not self.card.parameters.get("screen"):
+            return value, []
+        return (await on_worker(self.screened, value)).value
+
+    def screened(self, value: Input) -> tuple[Input, list[str]]:
+        """The input without foreign sentences, and those."""
+        return screened(value, None, -1.0)
+
+    async def _from_passages(self, value: Input, ctx: Context) -> Prediction:
         ctx, spent = await self.sources.around(text_of(value, self.card.input_fields), ctx)
         return cited(await self.answer(value, ctx), ctx, spent)
 
