@@ -23,6 +23,7 @@ from tasklift.llm.template import Template
 from tasklift.llm.written import ask_for
 from tasklift.outputs.base import as_json
 from tasklift.outputs.labels import Label
+from tasklift.outputs.text import Text
 from tasklift.prediction import Prediction
 from tasklift.rule import RuleSpec
 from tasklift.rules.apply import apply_rules, build_rules
@@ -260,7 +261,7 @@ class PromptedCandidate(Candidate):
 
     async def _from_passages(self, value: Input, ctx: Context) -> Prediction:
         ctx, spent = await self.sources.around(text_of(value, self.card.input_fields), ctx)
-        return cited(await self.answer(value, ctx), ctx, spent)
+        return cited(await self.answer(value, ctx), ctx, spent, isinstance(self.output, Text))
 
     def request(
         self,
