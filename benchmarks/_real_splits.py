@@ -17,7 +17,7 @@ from tasklift.stats.intervals import wilson
 from tasklift.stats.learn_then_test import learn_then_test
 from tasklift.stats.learning_curve import fit_learning_curve
 from tasklift.strategies.classifier import label_indices, texts_of
-from tasklift.strategies.frozen import Head, fit_head
+from tasklift.strategies.heads import Head, OneLabel, fit_head
 from tasklift.task import Label, Task
 
 Array = NDArray[np.float64]
@@ -42,7 +42,7 @@ def real_splits(folder: Path) -> list[Figure]:
     vectors, truth, labels = embedded(folder)
     order = np.random.default_rng(14).permutation(len(truth))
     fitting, rest = order[:5000], order[5000:]
-    logits = scores(fit_head(vectors[fitting], truth[fitting], STRENGTH, labels), vectors[rest])
+    logits = scores(fit_head(OneLabel(labels), (vectors[fitting], truth[fitting]), STRENGTH), vectors[rest])
     confidence, wrong = softmax(logits, axis=1).max(axis=1), (logits.argmax(axis=1) != truth[rest]).astype(float)
     figures = [curve_figure(vectors, truth, order, labels)]
     for alpha in (0.1, 0.05, 0.02):
@@ -106,7 +106,7 @@ def curve_figure(vectors: NDArray[np.float32], truth: Ints, order: Ints, labels:
 
     def error(size: int) -> float:
         rows = order[:size]
-        head = fit_head(vectors[rows], truth[rows], STRENGTH, labels)
+        head = fit_head(OneLabel(labels), (vectors[rows], truth[rows]), STRENGTH)
         return float(np.mean(scores(head, vectors[held_out]).argmax(axis=1) != truth[held_out]))
 
     found = fit_learning_curve(sizes, [error(size) for size in sizes], len(held_out)).at(8000)

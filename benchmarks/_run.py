@@ -19,7 +19,9 @@ from tasklift.cli.show import Table, comparison_lines
 from tasklift.dataset import Dataset
 from tasklift.measure.evaluation import Evaluation, Options, evaluate
 from tasklift.stats.intervals import Interval
-from tasklift.strategies.encoder import Encoder, EncoderCandidate, Report
+from tasklift.strategies.checkpoint import Report
+from tasklift.strategies.encoder import Encoder, EncoderCandidate
+from tasklift.strategies.targets import ScoredCandidate
 from tasklift.strategy import Strategy
 from tasklift.task import Task
 
@@ -30,7 +32,7 @@ RESAMPLES = 2000
 class LoudEncoder(Encoder):
     """The encoder, telling each epoch: a fit of minutes should not be silent. Its fingerprint is the plain one's."""
 
-    def fit(self, task: Task, train: Dataset, report: Report = note) -> EncoderCandidate:
+    def fit(self, task: Task, train: Dataset, report: Report = note) -> EncoderCandidate | ScoredCandidate:
         """As always."""
         return super().fit(task, train, report)
 
@@ -135,7 +137,7 @@ def threshold_figures(
     for name, bar in bars.items():
         threshold = best_threshold(wanted, probability(tuning, name, label))
         given = probability(found, name, label)
-        said = given >= threshold
+        said = said_of(tuning, found, label, name)
         wrong = f"{int((said & ~truth).sum())} false, {int((~said & truth).sum())} not found of {int(truth.sum())}"
         plain = f"threshold {threshold:.2f}; F1 at 0.50: {f1(truth, given > 0.5).value:.1%}"
         note = ", ".join(part for part in (wrong, plain, chosen(found, name)) if part)
@@ -149,6 +151,22 @@ def threshold_figures(
             )
         )
     return figures
+
+
+def said_of(tuning: Evaluation, found: Evaluation, label: str, name: str) -> NDArray[np.bool_]:
+    """[n] a candidate says the label, at the probability that is best on the rows of `tuning`."""
+    wanted = np.array([output == label for output in tuning.rows.outputs])
+    return probability(found, name, label) >= best_threshold(wanted, probability(tuning, name, label))
+
+
+def f1_gain(tuning: Evaluation, found: Evaluation, label: str, names: tuple[str, str]) -> Interval:
+    """F1 of the first candidate less that of the second on the same rows: 95% percentile bootstrap by row."""
+    truth = np.array([output == label for output in found.rows.outputs])
+    first, second = (said_of(tuning, found, label, name) for name in names)
+    draws = np.random.default_rng(0).integers(0, len(truth), size=(RESAMPLES, len(truth)))
+    gains = [_f1(truth[rows], first[rows]) - _f1(truth[rows], second[rows]) for rows in draws]
+    low, high = np.quantile(gains, [0.025, 0.975])
+    return Interval(_f1(truth, first) - _f1(truth, second), float(low), float(high))
 
 
 def f1(truth: NDArray[np.bool_], said: NDArray[np.bool_]) -> Interval:

@@ -28,7 +28,8 @@ from tasklift.strategies.baseline import Baseline, Majority
 from tasklift.strategies.classifier import label_indices, texts_of
 from tasklift.strategies.encoder import EncoderCandidate
 from tasklift.strategies.fitting import fit_or_load
-from tasklift.strategies.frozen import FrozenEncoder, fit_head
+from tasklift.strategies.frozen import FrozenEncoder
+from tasklift.strategies.heads import OneLabel, fit_head
 from tasklift.strategies.knn import Knn
 from tasklift.strategy import Strategy
 
@@ -116,7 +117,7 @@ class Space:
         outside = int(self.labels.max()) + 1
         vectors = np.vstack([self.train, self.outside])
         truth = np.concatenate([self.labels, np.full(len(self.outside), outside)])
-        head = fit_head(vectors, truth, float(self.candidate.notes["c"]), outside + 1)
+        head = fit_head(OneLabel(outside + 1), (vectors, truth), float(self.candidate.notes["c"]))
         return [1 - head(query)[:, outside] for query in queries]
 
 

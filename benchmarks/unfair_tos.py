@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import sys
 
-from _common import finish
-from _run import LoudEncoder, cpu_s, hashes, kept, options_of, run, threshold_figures, used
+from _common import Figure, finish
+from _run import LoudEncoder, cpu_s, f1_gain, hashes, kept, options_of, run, threshold_figures, used
 from _sets import Benchmark, unfair_tos
 
 from tasklift.data.split import split_dataset
 from tasklift.strategies.baseline import Baseline, Majority
+from tasklift.strategies.blend import Blend
 from tasklift.strategies.frozen import FrozenEncoder
 from tasklift.strategies.knn import Knn
 from tasklift.strategy import Strategy
@@ -36,12 +37,17 @@ def main() -> int:
         "knn": Knn(),
         "frozen": FrozenEncoder(),
         "encoder": LoudEncoder(max_epochs=2),
+        "blend": Blend(max_epochs=2),
     }
     cut = Benchmark(made.task, first, made.test)
     with kept("unfair_tos"):
         tuning = run("Unfair terms, rows for the threshold", cut, strategies, second)
         found = run("Unfair terms", cut, strategies)
     figures = threshold_figures(tuning, found, LABEL, dict.fromkeys(strategies))
+    for name in ("encoder", "blend"):
+        gain = f1_gain(tuning, found, LABEL, (name, "baseline"))
+        note = "the interval lies above 0" if gain.low > 0 else "the interval holds 0"
+        figures.append(Figure.share(f"{name}, F1 above the SVM's", gain, at_least=1e-9, note=note))
     extra = {"title": "Unfair terms, English: F1 of unfair", "candidates": used(found), "cpu_s": cpu_s(found)}
     return finish("unfair_tos", "python3 dev.py bench unfair_tos", figures, extra | hashes(made))
 

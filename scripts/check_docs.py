@@ -1,4 +1,4 @@
-"""Execute the examples of README.md and docs/*.md, and look for what they leave out.
+"""Execute the examples of README.md and docs/**/*.md, and look for what they leave out.
 
 Each file runs in order in one fresh process and one temporary folder: ```python blocks share their
 variables, and in ```console blocks every line that starts with `$ tasklift` has to exit with 0. A block
@@ -9,6 +9,7 @@ has to be mentioned somewhere.
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import re
 import subprocess
@@ -63,7 +64,7 @@ def blocks(text: str) -> Iterator[Block]:
 def commands(text: str) -> list[str]:
     """The `$ tasklift` lines of a console block, continued lines joined."""
     joined = re.sub(r"\\\n\s*(>\s*)?", " ", text)
-    return [line[2:].strip() for line in joined.splitlines() if re.match(r"\$ tasklift(\s|$)", line)]
+    return [line[2:].strip() for line in joined.splitlines() if re.match(r"\$ tasklift(-inbox)?(\s|$)", line)]
 
 
 def run_console(command: str) -> None:
@@ -127,8 +128,14 @@ def missing(text: str) -> Iterator[str]:
     for name in getattr(tasklift, "__all__", ()):
         if not name.startswith("__") and not mentioned(name, text):
             yield f"tasklift.{name}"
-    for words in command_tree(typer.main.get_command(cli.app)):
-        if words[0] == "tasklift":
+    inbox, testing = importlib.import_module("tasklift_inbox.cli"), importlib.import_module("tasklift_inbox.testing")
+    for name in testing.__all__:
+        if not mentioned(name, text):
+            yield f"tasklift_inbox.testing.{name}"
+    ours = command_tree(typer.main.get_command(cli.app))
+    theirs = command_tree(typer.main.get_command(inbox.app), ("tasklift-inbox",))
+    for words in itertools.chain(ours, theirs):
+        if len(words) == 1 or not words[1].startswith("--"):
             if not mentioned(" ".join(words), text):
                 yield f"command `{' '.join(words)}`"
         elif not any(mentioned(option, text) for option in words[1:]):
@@ -142,7 +149,7 @@ def main() -> int:
         return 0
     files = [Path(name).resolve() for name in sys.argv[1:]]
     everything = not files
-    files = files or [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    files = files or [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     failed = 0
     for path in files:
         started = time.monotonic()

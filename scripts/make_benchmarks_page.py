@@ -29,6 +29,7 @@ ORDER = (
     "sms_spam",
     "unfair_tos",
     "inference",
+    "serve",
 )
 INTRO = """# Benchmarks
 

@@ -32,12 +32,17 @@ QUICK = ClientOptions(timeout_s=0.2, max_retries=1, backoff_s=0.0)
 #: Where the wall clock is read, and why: moments and ages, never durations.
 WALL_CLOCK = {
     "cache.py": "name of a damaged file that is moved aside",
+    "data/audit/report.py": "ages of rows against the days that they may be kept",
+    "data/clean.py": "the same",
     "llm/fake.py": "a field of the protocol",
     "llm/prices.py": "prices of a day",
+    "llm/prompt_upkeep.py": "edits a month",
+    "llm/prompt_versions.py": "moments of versions",
     "llm/transport.py": "only to read an HTTP date",
     "measure/archive.py": "age of files",
     "measure/records/ledger.py": "moments of records",
     "measure/report/content.py": "moment of the report",
+    "operate/people.py": "moment of an objection",
     "operate/release.py": "moment of a release",
     "operate/review.py": "moments of answers and feedback",
     "operate/service.py": "moment of a trace",

@@ -42,7 +42,7 @@ def test_a_name_gives_its_class() -> None:
         ("strategy", "basline", "no strategy is called 'basline'; did you mean 'baseline'?"),
         ("strategy", "few-shot", "no strategy is called 'few-shot'; did you mean 'fewshot'?"),
         ("model", "qqq", "no model is called 'qqq'; known: local, llama_cpp"),
-        ("embedder", "", "no embedder is called ''; known: minilm, static"),
+        ("embedder", "", "no embedder is called ''; known: minilm, huggingface, static"),
     ],
 )
 def test_an_unknown_name_is_answered_with_what_there_is(kind: registry.Kind, name: str, hint: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from tasklift.economics import Economics, Gates, OptionCosts, Quantity, exactly
+from tasklift.economics import Economics, Gates, OptionCosts, Quantity, exactly, option_key
 from tasklift.errors import ConfigError
 from tasklift.project import TaskFile
 from tasklift.schema import parse, read_toml
@@ -221,3 +222,8 @@ def test_nothing_is_gated_unless_asked_for() -> None:
 def test_economics_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Economics(items_per_month=exactly(1)).margin = 0.5  # type: ignore[misc]
+
+
+def test_the_key_of_an_option_can_be_copied_into_the_file() -> None:
+    for name in ("finetune", "openai:chat:gpt-5", 'a "b"'):
+        assert tomllib.loads(f"{option_key(name, 'item_usd')} = 0.1") == {"options": {name: {"item_usd": 0.1}}}

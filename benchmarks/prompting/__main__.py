@@ -23,7 +23,7 @@ FOLDER = Path(__file__).resolve().parent
 BENCHMARKS = FOLDER.parent
 #: Row -> the benchmark that measures it, with its arguments.
 ELSEWHERE: Mapping[str, Sequence[str]] = {
-    "banking77": ("banking77.py", "--only", "prompted", "--rows", "500"),
+    "retrieved_examples": ("banking77.py", "--only", "prompted", "--rows", "500"),
     "prefix": ("banking77.py", "--only", "prefix"),
 }
 EXIT_UNMET = 3

@@ -37,8 +37,13 @@ if TYPE_CHECKING:
     from tasklift.strategies.knn import Knn as Knn
     from tasklift.strategies.layered import Layered as Layered
     from tasklift.strategies.prompt import Prompt as Prompt
+    from tasklift.task import JsonOutput as JsonOutput
     from tasklift.task import Label as Label
+    from tasklift.task import Labels as Labels
+    from tasklift.task import Number as Number
+    from tasklift.task import Right as Right
     from tasklift.task import Task as Task
+    from tasklift.task import Text as Text
 
 _HOME = {
     "Answers": "tasklift.measure.planning.advise",
@@ -54,16 +59,21 @@ _HOME = {
     "FrozenEncoder": "tasklift.strategies.frozen",
     "Gates": "tasklift.economics",
     "Human": "tasklift.strategies.human",
+    "JsonOutput": "tasklift.task",
     "Knn": "tasklift.strategies.knn",
     "Label": "tasklift.task",
+    "Labels": "tasklift.task",
     "Layered": "tasklift.strategies.layered",
     "Majority": "tasklift.strategies.baseline",
+    "Number": "tasklift.task",
     "Prediction": "tasklift.prediction",
     "Project": "tasklift.project",
     "Prompt": "tasklift.strategies.prompt",
+    "Right": "tasklift.task",
     "Settings": "tasklift.measure.deciding.decision",
     "Task": "tasklift.task",
     "TaskliftError": "tasklift.errors",
+    "Text": "tasklift.task",
     "advise": "tasklift.measure.planning.advise",
     "check_consistency": "tasklift.measure.robustness.consistency",
     "decide": "tasklift.measure.deciding.decision",

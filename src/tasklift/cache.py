@@ -19,9 +19,12 @@ T = TypeVar("T")
 
 _BUSY_S = 30.0  # how long to wait for another process that writes
 _MANY = 500  # keys in one statement: SQLite's oldest limit is 999
+#: The size of a bounded cache is looked at whenever so much of its room was written; so much is left after a cut.
+_CHECK_SHARE, _LEFT_SHARE = 0.05, 0.9
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _TABLE = "CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL)"
 _FOLDER: ContextVar[Path | None] = ContextVar("tasklift_cache_folder", default=None)
+_MOST_BYTES: ContextVar[int | None] = ContextVar("tasklift_cache_bytes", default=None)
 _AFRESH: ContextVar[bool] = ContextVar("tasklift_afresh", default=False)
 _AGAIN: ContextVar[bool] = ContextVar("tasklift_again", default=False)
 
@@ -34,12 +37,15 @@ class ContentCache:
 
     Args:
         path: the file; its folder is made. None: in memory, gone with the process.
+        max_bytes: where it grows beyond this, what was written first goes; None: it may grow.
 
     Raises:
         TaskliftError: the file cannot be opened or written.
     """
 
-    def __init__(self, path: Path | str | None = None) -> None:
+    def __init__(self, path: Path | str | None = None, max_bytes: int | None = None) -> None:
+        self.max_bytes = max_bytes
+        self._unchecked_bytes = 0
         self._database: sqlite3.Connection | None = None
         self._lock = threading.RLock()
         self.path = None if path is None else Path(path)
@@ -80,6 +86,10 @@ class ContentCache:
         """
         rows = list(items.items())
         self._write("INSERT OR REPLACE INTO entries VALUES (?, ?)", rows)
+        self._unchecked_bytes += sum(len(value) for value in items.values())
+        if self.max_bytes is not None and self._unchecked_bytes > self.max_bytes * _CHECK_SHARE:
+            self._unchecked_bytes = 0
+            self._guarded(self._shrink)
 
     def delete_many(self, keys: Iterable[str]) -> None:
         """Forget `keys`, such as those of a person's texts."""
@@ -109,6 +119,19 @@ class ContentCache:
     def __del__(self) -> None:
         if self._database is not None:
             self._database.close()
+
+    def _shrink(self, database: sqlite3.Connection) -> None:
+        """Forget what was written first until `_LEFT_SHARE` of the room is used. Free pages are used again."""
+        most = self.max_bytes or 0
+        if _bytes_used(database) <= most:
+            return
+        while _bytes_used(database) > most * _LEFT_SHARE:
+            with database:
+                gone = database.execute(
+                    "DELETE FROM entries WHERE rowid IN (SELECT rowid FROM entries ORDER BY rowid LIMIT ?)", (_MANY,)
+                )
+            if not gone.rowcount:
+                return
 
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         def write(database: sqlite3.Connection) -> None:
@@ -177,6 +200,13 @@ class ContentCache:
         return TaskliftError(f"cache {self.path or 'in memory'}: {error}; {todo}")
 
 
+def _bytes_used(database: sqlite3.Connection) -> int:
+    pages, free, size = (
+        int(database.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * size
+
+
 def _use_wal(database: sqlite3.Connection) -> None:
     """Let readers and a writer not block each other. SQLite does not wait for a busy file here, so we do."""
     until = time.monotonic() + _BUSY_S
@@ -212,16 +242,19 @@ def _make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def caching_in(folder: Path | None) -> Iterator[None]:
+def caching_in(folder: Path | None, max_bytes: int | None = None) -> Iterator[None]:
     """Inside the block, models and embedders that are opened keep their results in `folder`.
 
-    None: in memory, for this process only.
+    Args:
+        folder: None: in memory, for this process only.
+        max_bytes: room of each cache; None: they may grow.
     """
-    token = _FOLDER.set(folder)
+    tokens = _FOLDER.set(folder), _MOST_BYTES.set(max_bytes)
     try:
         yield
     finally:
-        _FOLDER.reset(token)
+        _FOLDER.reset(tokens[0])
+        _MOST_BYTES.reset(tokens[1])
 
 
 @contextmanager
@@ -261,7 +294,9 @@ def open_cache(name: str) -> ContentCache:
         TaskliftError: the file cannot be opened.
     """
     folder = _FOLDER.get()
-    return _open(None if folder is None else folder / f"{name}.sqlite", name)
+    found = _open(None if folder is None else folder / f"{name}.sqlite", name)
+    found.max_bytes = _MOST_BYTES.get()
+    return found
 
 
 @lru_cache(maxsize=16)

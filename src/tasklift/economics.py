@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import json
+import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
 from tasklift.schema import Schema
 
@@ -59,6 +61,24 @@ Volume = Annotated[Quantity, BeforeValidator(_plain_number), AfterValidator(_not
 def exactly(value: float) -> Quantity:
     """A quantity without uncertainty."""
     return Quantity(p10=value, p50=value, p90=value)
+
+
+def option_key(name: str, key: str) -> str:
+    """How economics.toml calls an amount of an option, quoted where TOML wants it."""
+    plain = re.fullmatch(r"[A-Za-z0-9_-]+", name) is not None
+    return f"options.{name if plain else json.dumps(name, ensure_ascii=False)}.{key}"
+
+
+def _in_usd(value: object) -> object:
+    if value != "USD":
+        raise ValueError("amounts must be in USD; convert them first")
+    return value
+
+
+def _some_months(value: float) -> float:
+    if value <= 0:
+        raise ValueError("set-up is spread over this, so it must be more than 0 months")
+    return value
 
 
 class CapacityStep(Schema):
@@ -171,13 +191,14 @@ class Economics(Schema):
         item_value_usd: what an item is worth when it is handled; then doing nothing is an option.
         margin: how much less accurate still counts as "no worse" (share of items).
         margin_by_slice: the same for single slices.
+        margin_by_metric: the same for further metrics, which are asked about only where they stand here.
         prices: prices of the measured quantities.
         options: what is known about single options, by name or by family (`prompt`, `finetune`, ...).
         gates: limits that replace the task's own.
     """
 
-    currency: Literal["USD"] = "USD"
-    horizon_months: float = Field(default=12, gt=0)
+    currency: Annotated[Literal["USD"], BeforeValidator(_in_usd)] = "USD"
+    horizon_months: Annotated[float, AfterValidator(_some_months)] = Field(default=12, allow_inf_nan=False)
     items_per_month: Volume
     error_usd: Amount = exactly(0)
     error_usd_by_label: dict[str, Amount] = Field(default_factory=dict)
@@ -188,6 +209,23 @@ class Economics(Schema):
     item_value_usd: Amount | None = None
     margin: float = Field(default=0.02, ge=0, lt=1)
     margin_by_slice: dict[str, float] = Field(default_factory=dict)
+    margin_by_metric: dict[Literal["macro_f1", "valid_outputs"], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default_factory=dict
+    )
     prices: UnitPrices = UnitPrices()
     options: dict[str, OptionCosts] = Field(default_factory=dict)
     gates: Gates | None = None
+    _counted: str = PrivateAttr(default="")
+
+    @property
+    def counted(self) -> str:
+        """Where `changes_per_year` was counted, in words; '' where it was given or left at its default."""
+        return self._counted
+
+    def with_counted_changes(self, per_year: float, where: str) -> Economics:
+        """The same with a rate of change that was counted; the user's own stays."""
+        if "changes_per_year" in self.model_fields_set:
+            return self
+        found = self.model_copy(update={"changes_per_year": exactly(per_year)})
+        found._counted = where
+        return found

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
+from tasklift.cache import caching_in
 from tasklift.data.read import read_dataset
 from tasklift.data.split import split_dataset
 from tasklift.dataset import Dataset, overlapping_texts
 from tasklift.economics import Economics
 from tasklift.errors import ConfigError, DataError
+from tasklift.llm.prompt_upkeep import edits_of
 from tasklift.llm.prompt_versions import Prompts
 from tasklift.schema import Schema, parse, read_toml
 from tasklift.serving import Serving
-from tasklift.strategies.prompted import with_prompts
+from tasklift.strategies.prompt_choice import with_prompts
 from tasklift.task import Task
 
 #: Folder of a task's documents, where task.toml names none.
@@ -33,6 +36,7 @@ class ProjectFile(Schema):
         name: of the project.
         model: what `prompt`, `fewshot` and `layered` ask, unless a task says otherwise.
         strategies: which strategies are compared, unless a task says otherwise.
+        cache_mb: room of each cache (answers of models, vectors); where it is used up, the oldest entries go.
     """
 
     schema_version: Literal[1] = 1
@@ -49,6 +53,7 @@ class ProjectFile(Schema):
         "layered",
         "human",
     )
+    cache_mb: int = Field(default=4000, gt=0)
 
 
 class DataSource(Schema):
@@ -167,6 +172,10 @@ class Project:
         train, test = split_dataset(data, share, by, task.data.seed, task.output.stratum)
         return train, test, (*data.warnings, *_about_splits(data, train, test))
 
+    def caching(self) -> AbstractContextManager[None]:
+        """Inside the block, models and embedders keep their results in the project's cache."""
+        return caching_in(self.state / "cache", self.settings.cache_mb * 1_000_000)
+
     def prompts(self, task: TaskFile) -> Prompts:
         """The prompts of a task, with their versions."""
         return Prompts(self.folder / "tasks" / task.name / "prompts")
@@ -186,16 +195,23 @@ class Project:
     def economics(self, task: TaskFile, file: Path | None = None) -> Economics:
         """The economics of a task: from `file`, else from its folder's economics.toml, else from task.toml.
 
+        Where they do not say how often the rules change, kept versions of its prompts tell.
+
         Raises:
             ConfigError: none is given, or the file says something impossible.
         """
         beside = self.folder / "tasks" / task.name / "economics.toml"
         path = file or (beside if beside.exists() else None)
         if path is not None:
-            return parse(Economics, read_toml(path), str(path))
-        if task.economics is None:
+            found = parse(Economics, read_toml(path), str(path))
+        elif task.economics is None:
             raise ConfigError(f"{task.name}: no economics; write {beside} or give --economics FILE")
-        return task.economics
+        else:
+            found = task.economics
+        edits = edits_of(self.prompts(task))
+        if edits is None or edits.per_year is None:
+            return found
+        return found.with_counted_changes(edits.per_year, edits.line())
 
 
 def _with_documents(task: TaskFile, folder: Path) -> TaskFile:

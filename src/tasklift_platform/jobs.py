@@ -187,6 +187,17 @@ class JobQueue:
         async with self._database.write() as connection:
             return await self._end(connection, held, _DONE)
 
+    async def put_off(self, job: Job, reason: str, pause_s: float) -> None:
+        """Not now: again after `pause_s`, and the attempt does not count. Later jobs of its key wait, too.
+
+        Raises:
+            LeaseLostError: the job is not ours any more.
+        """
+        values: dict[str, Any] = {"state": "ready", "attempts": jobs.c.attempts - 1, "run_at": now_s() + pause_s}
+        async with self._database.write() as connection:
+            if not await self._end(connection, [job], values | {"error": reason[:_LONGEST_ERROR]}):
+                raise _lost(job)
+
     async def fail(self, job: Job, error: str, *, retry: bool = True) -> bool:
         """The attempt failed: again after a pause, or dead where it was the last one or `retry` is False.
 

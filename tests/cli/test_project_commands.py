@@ -1,4 +1,4 @@
-"""`tasklift init`, `check`, `data import` and `models list`, as typed: what is printed, and the exit code."""
+"""`tasklift init`, `check`, `data import` and `weights list`, as typed: what is printed, and the exit code."""
 
 from __future__ import annotations
 
@@ -275,14 +275,14 @@ def test_a_place_that_is_a_folder_is_named(run: Run, project: Path, export: Path
 
 def test_models_are_listed_with_how_to_get_them(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKLIFT_HOME", str(tmp_path / "home"))
-    done = run("models", "list")
+    done = run("weights", "list")
     assert done.code == 0
     lines = done.out.splitlines()
     assert [line.split()[0] for line in lines] == list(WEIGHTS)
-    assert "missing: tasklift models pull" in done.out
-    report = json.loads(run("models", "list", "--json").out)
-    assert [model["name"] for model in report["models"]] == list(WEIGHTS)
-    assert all(model["licence"] and model["source"].startswith("http") for model in report["models"])
+    assert "missing: tasklift weights pull" in done.out
+    report = json.loads(run("weights", "list", "--json").out)
+    assert [model["name"] for model in report["weights"]] == list(WEIGHTS)
+    assert all(model["licence"] and model["source"].startswith("http") for model in report["weights"])
     assert not (tmp_path / "home").exists()
 
 

@@ -195,3 +195,16 @@ async def test_no_cache_asks_again(run: Run, project: Path) -> None:
         for more, calls in (((), 12), ((), 12), (("--no-cache",), 24), ((), 24)):
             assert (await typed(run, *command, *more)).code in (0, 3)
             assert len(endpoint.received) == calls
+
+
+async def test_an_evaluation_can_be_asked_in_batches(run: Run, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasklift.cli.evaluate.POLL_S", 0.01)
+    async with FakeEndpoint(answer=says_its_label) as endpoint:
+        command = ("evaluate", "-p", project, "--strategies", "prompt:base", "--batch", "--json")
+        done = await typed(run, *command, "--model", f"{endpoint.url}#{endpoint.model}")
+        refused = await typed(run, *command, "--no-cache", "--model", f"{endpoint.url}#{endpoint.model}")
+    assert endpoint.batches.created == 1
+    assert endpoint.received == []
+    assert "12 of 12 answered" in done.err
+    assert json.loads(done.out)["candidates"][0]["usage"]["calls"] == 12
+    assert (refused.code, refused.out) == (2, "")

@@ -13,6 +13,7 @@ import pytest
 
 from tasklift.cache import caching_in, open_cache
 from tasklift.data.embed import open_embedder
+from tasklift.data.versions import Versions
 from tasklift.errors import TaskliftError
 from tasklift.jobs.erase import Erasing
 from tasklift.jobs.retrain import retrain
@@ -85,6 +86,21 @@ async def give_traffic(project: Project, database: Database) -> None:
         await add_feedback(database, task, Feedback(f"tr_{n}", "green", comment=SECRET if n < 4 else "thanks"), "me")
 
 
+async def give_prompts(project: Project) -> None:
+    """A prompt with two rows as examples, one of them Anna's, in its file, a version, an artifact and an overlay."""
+    folder = project.folder / "tasks" / "colours"
+    texts = {f"a ruby in the garden near the {SECRET} ruby": "red", "a frog on my desk": "green"}
+    shots = "".join(f'[[examples]]\ntext = "{text}"\nlabel = "{label}"\n' for text, label in texts.items())
+    (folder / "prompts").mkdir()
+    (folder / "prompts" / "base.md").write_text(f"+++\n{shots}+++\n{{{{ examples }}}} {{{{ text }}}}\n")
+    (folder / "overlays").mkdir()
+    (folder / "overlays" / "x.toml").write_text(shots)
+    task, prompts = project.task("colours"), project.prompts(project.task("colours"))
+    prompts.use(prompts.find("base"), "me", "")
+    made = build(["prompt"], project.parameters(task), MODEL)["prompt"]
+    await asyncio.to_thread(fit_or_load, made, task.task, project.rows(task)[0], project.state, print)
+
+
 def bytes_of(project: Project) -> bytes:
     """All that is on the disk of the project."""
     return b"".join(path.read_bytes() for path in sorted(project.folder.rglob("*")) if path.is_file())
@@ -102,6 +118,8 @@ async def test_erasing_reaches_every_store_and_leaves_no_byte(project: Project) 
         task = project.task("colours")
         lookup = fit(project, "fewshot", embedder="static")
         train, test, _ = project.rows(task)
+        earlier = train.part([*train, *test], "all")
+        Versions(project.state / "datasets" / "colours").keep(earlier, "read data.jsonl")
         names = ["knn", "baseline"]
         made = build(names, {"knn": {"embedder": "static"}}, MODEL)
         options = Options(folder=project.state)
@@ -110,6 +128,8 @@ async def test_erasing_reaches_every_store_and_leaves_no_byte(project: Project) 
         await releases.release("colours", Arm(lookup, "fewshot"), Trial(), "me")
         await give_traffic(project, database)
         retrained = await retrain(project, database, task, fit(project, "baseline"), "baseline")
+        Versions(project.state / "datasets" / "colours").keep(train, "read")
+        await give_prompts(project)
         report = project.folder / "report.html"
         note_report(project.state, report, "colours", test.ids)
         report.write_text(f"<p>{SECRET}</p>")
@@ -124,11 +144,17 @@ async def test_erasing_reaches_every_store_and_leaves_no_byte(project: Project) 
         assert certificate.completed_at is not None
         erased = {store.store: store.erased for store in certificate.stores}
         assert set(erased) == {
-            "traces", "reviews", "feedback", "artifacts", "evaluations", "reports", "caches", "rows"
+            "traces", "reviews", "feedback", "artifacts", "evaluations", "reports", "caches",
+            "prompts", "versions", "rows",
         }  # fmt: skip
         assert all(erased.values()), erased
         left = bytes_of(project)
         assert SECRET.encode() not in left
+        prompts = project.prompts(project.task("colours"))
+        used = prompts.used("prompt")
+        assert used is not None
+        assert [shot.text for shot in used.prompt.examples] == ["a frog on my desk"]
+        assert prompts.draft("base") == used.prompt
         assert ANNA.encode() not in left
         assert certificate.is_about(ANNA)
         assert not any((await erasing(project, database).export(ANNA)).values())
@@ -161,7 +187,11 @@ async def test_what_has_learned_and_is_in_production_keeps_the_erasure_open_unti
         assert ANNA not in str(certificate.to_json())
 
         await releases.release("colours", Arm(fit(project, "baseline"), "baseline"), Trial(), "me")
-        (finished,) = await erasing(project, database).finish()
+        trying = asyncio.create_task(erasing(project, database).keep_finishing(0.05))  # as a server does
+        await asyncio.sleep(1.5)
+        trying.cancel()
+        finished = await erasing(project, database).registry().certificate(certificate.id)
+        assert finished is not None
         assert finished.completed_at is not None
         assert not (project.state / "artifacts" / learned).exists()
         assert ANNA.encode() not in bytes_of(project)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tasklift.cache import ContentCache
+from tasklift.cache import ContentCache, caching_in, open_cache
 from tasklift.errors import ServerError, TaskliftError
 from tasklift.llm.cached import CachedModel
 from tasklift.llm.fake import Scripted, ScriptedModel
@@ -249,3 +249,21 @@ async def test_odd_text_survives(cache: ContentCache) -> None:
     text = "snow \u2603, half a pair \ud83d, zero \x00"
     model = CachedModel(ScriptedModel([Reply(text, usage=Usage(calls=1))]), cache)
     assert (await model.complete(ask("hi"))).text == (await model.complete(ask("hi"))).text == text
+
+
+def test_a_bounded_cache_forgets_what_was_written_first(tmp_path: Path) -> None:
+    cache = ContentCache(tmp_path / "c.sqlite", max_bytes=400_000)
+    for at in range(6000):
+        cache.put(f"key-{at}", bytes(200))
+    assert cache.get("key-5999") is not None
+    assert cache.get("key-0") is None
+    assert 500 < len(cache) < 3000
+    cache.close()
+    assert (tmp_path / "c.sqlite").stat().st_size < 600_000
+
+
+def test_the_room_of_a_project_is_taken_from_its_block(tmp_path: Path) -> None:
+    with caching_in(tmp_path, 1234):
+        assert open_cache("responses").max_bytes == 1234
+    with caching_in(tmp_path):
+        assert open_cache("responses").max_bytes is None

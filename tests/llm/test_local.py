@@ -223,7 +223,7 @@ def test_incomplete_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_weights_name_the_command(tmp_path: Path) -> None:
-    with pytest.raises(MissingWeightsError, match="tasklift models pull"):
+    with pytest.raises(MissingWeightsError, match="tasklift weights pull"):
         local.prepare(tmp_path)
 
 

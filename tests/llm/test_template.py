@@ -60,7 +60,7 @@ def test_the_templates_that_ship_are_fine(system: str, user: str) -> None:
     [
         (
             "{{ txt }}",
-            "names the unknown field 'txt'; it may use: cue, examples, form, input, instruction, labels",
+            "names the unknown field 'txt'; it may use: cue, examples, form, input, instruction, labels, passages",
         ),
         ("{{ text }} {{ Labels }}", "names the unknown field 'Labels'; it may use: cue, examples, form, input"),
         ("{{ labels.pink }}", "'dict object' has no attribute 'pink'; it may use: cue, examples, form, input"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +127,21 @@ def test_equal_tables_have_equal_ids_and_others_do_not(tmp_path: Path) -> None:
     first, again = (read_results(written(tmp_path, "1,a,1,0,1")).id for _ in range(2))
     other = read_results(written(tmp_path, "1,a,0,0,1")).id
     assert first == again != other
+
+
+def test_repeats_of_every_item_give_a_noise_floor_and_of_some_items_none() -> None:
+    def floor(second: Sequence[float | None]) -> float | None:
+        rows = [ResultRow(str(i), "prompt", float(i % 5 > 0)) for i in range(200)]
+        rows += [ResultRow(str(i), "prompt", score) for i, score in enumerate(second) if score is not None]
+        return evidence_of(rows, "a test").options["prompt"].noise_floor
+
+    same = [float(i % 5 > 0) for i in range(200)]
+    shaky = [1 - score if i % 10 == 0 else score for i, score in enumerate(same)]
+    steady, moved = floor(same), floor(shaky)
+    assert steady is not None
+    assert moved is not None
+    assert 0 < steady < 0.02 < moved < 0.06
+    # 20 flips of 200 rows: the A/A floor of single answers, and the mean of two moves by less.
+    assert moved == pytest.approx(1.96 * 22**0.5 / 202 / 2**0.5, rel=1e-3)
+    assert floor([None, *same[1:]]) is None
+    assert floor([]) is None

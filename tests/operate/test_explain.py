@@ -79,7 +79,7 @@ async def test_another_answer_is_noticed(database: Database, tmp_path: Path, fit
 
 async def test_the_exact_prompt_is_rendered_again_without_a_call(colours: Task, colour_rows: Dataset) -> None:
     model = ScriptedModel({"frog": "green"})
-    prompts = await prompts_of(Prompt(model=model).fit(colours, colour_rows), {"text": "a frog"})
+    prompts = await prompts_of(Prompt(model=model).fit(colours, colour_rows), {"text": "a frog"}, Context())
     assert [message["role"] for message in prompts["prompt"]] == ["system", "user"]
     assert "a frog" in prompts["prompt"][1]["content"]
     assert model.requests == []

@@ -6,6 +6,8 @@ import random
 import time
 from dataclasses import replace
 
+import pytest
+
 from tasklift.operate.guard import GUARD, Guard
 from tasklift.operate.ledger import Ledger
 from tasklift.operate.monitor import trial_figures
@@ -27,11 +29,17 @@ class Traffic:
     def __init__(self, database: Database, task: Task) -> None:
         self.database, self.task = database, task
         self.writer = TraceWriter(database, Ledger(None))
+        self.version = 2  # that brought the challenger
+
+    async def follow(self, guard: Guard) -> None:
+        """Later answers of the challenger are of the newest release."""
+        self.version = (await guard.releases.current("colours")).version
 
     def add(self, arm: str, said: Prediction, latency_s: float = 0.1, **rest: object) -> str:
         candidate = "aaaa" if arm == "stable" else "bbbb"
-        at = time.time()
-        trace = Trace(new_id("tr"), "colours", at, 1, candidate, arm, "", "me", {"text": "x"}, said, latency_s, 0.0)
+        at, version = time.time(), 1 if arm == "stable" else self.version
+        value = {"text": "x"}
+        trace = Trace(new_id("tr"), "colours", at, version, candidate, arm, "", "me", value, said, latency_s, 0.0)
         self.writer.put(replace(trace, **rest))
         return trace.id
 
@@ -61,6 +69,20 @@ async def test_a_canary_that_fails_is_taken_back_and_the_history_says_why(databa
     assert await guard.look("colours") is None
 
 
+@pytest.mark.parametrize("jump_s", [-86400.0, 86400.0])
+async def test_a_clock_that_jumps_after_the_release_blinds_no_guard(
+    database: Database, colours: Task, jump_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard, traffic = await a_trial(database, Trial(share=0.5)), Traffic(database, colours)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + jump_s)
+    labelled = []
+    for _ in range(40):
+        labelled += [traffic.add("stable", GOOD), traffic.add("canary", BAD)]
+    await traffic.label(labelled)
+    assert "of its 40 labelled answers were wrong" in (await guard.look("colours")).reason
+
+
 async def test_failures_of_the_stable_one_and_mistakes_of_callers_take_nothing_back(
     database: Database, colours: Task
 ) -> None:
@@ -84,6 +106,7 @@ async def test_slow_and_invalid_answers_trip_their_guards(database: Database, co
     assert (figures.challenger.p95_s, figures.alarms(0.05)) == (3.0, ["p95 latency"])
     assert "longer than 1 s" in (await guard.look("colours")).reason
     await guard.releases.release("colours", CANARY, Trial(share=0.5, guards=Guards(max_error_share=None)), "me")
+    await traffic.follow(guard)
     for _ in range(20):
         traffic.add("canary", Prediction.failed("invalid_output", "what?"))
     await traffic.writer.flush()
@@ -93,6 +116,7 @@ async def test_slow_and_invalid_answers_trip_their_guards(database: Database, co
 async def test_labels_tell_a_worse_canary_from_an_equal_one(database: Database, colours: Task) -> None:
     for wrong_share, is_worse in ((0.1, False), (0.7, True)):
         guard, traffic, chance = await a_trial(database, Trial(share=0.5)), Traffic(database, colours), random.Random(1)
+        await traffic.follow(guard)
         traces = []
         for _ in range(60):
             traces.append(traffic.add("stable", BAD if chance.random() < 0.1 else GOOD))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tasklift.errors import ConfigError
 from tasklift.operate.erasure import traffic_stores
 from tasklift.operate.ledger import Ledger
 from tasklift.operate.people import objection_digest, objections_of, person_key, set_objection, traffic_rows
@@ -54,6 +55,8 @@ async def test_rows_of_who_objects_to_training_are_left_out_and_counted(database
     assert {row.id for row in rows} == {f"said-{BOB}", f"asked-{BOB}"}
     assert left_out[OBJECTED] == 2
     assert await objections_of(database) == {objection_digest(ANNA)}
+    with pytest.raises(ConfigError, match="empty"):
+        await set_objection(database, " ", True, "me")
     await set_objection(database, ANNA, False, "me")
     assert len((await corrected_rows(database, colours))[0]) == 4
 

@@ -12,7 +12,7 @@ import pytest
 from tasklift.dataset import Dataset
 from tasklift.llm.client import ClientOptions
 from tasklift.llm.fake import ScriptedModel
-from tasklift.operate.batching import Batched, Budgeted
+from tasklift.operate.batching import Batched, Budgeted, Wrapped
 from tasklift.operate.load import load_for_production, ready
 from tasklift.operate.policy import kept_input, redact
 from tasklift.prediction import Prediction
@@ -30,9 +30,30 @@ class Counting(Batched):
         super().__init__(inner)
         self.sizes: list[int] = []
 
-    async def _answer(self, batch: Sequence[tuple[Input, asyncio.Future[Prediction]]]) -> None:
+    async def _answer(self, overlay: str | None, batch: Sequence[tuple[Input, asyncio.Future[Prediction]]]) -> None:
         self.sizes.append(len(batch))
-        await super()._answer(batch)
+        await super()._answer(overlay, batch)
+
+
+class Overlaid(Wrapped):
+    """Answers with the overlay that it was asked for, and notes how many came at once."""
+
+    def __init__(self, inner: Candidate) -> None:
+        super().__init__(inner)
+        self.asked: list[tuple[str | None, int]] = []
+
+    async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
+        self.asked.append((ctx.overlay, len(inputs)))
+        return [Prediction(ctx.overlay or "none") for _ in inputs]
+
+
+async def test_a_batch_holds_requests_of_one_overlay(fitted: dict[str, Candidate]) -> None:
+    inner = Overlaid(fitted["baseline"])
+    batched = Batched(inner)
+    names = [None, "brand_b", "brand_c"] * 5
+    answers = await asyncio.gather(*(batched.predict([{"text": "x"}], Context(overlay=name)) for name in names))
+    assert [answer[0].output for answer in answers] == [name or "none" for name in names]
+    assert inner.asked == [(None, 5), ("brand_b", 5), ("brand_c", 5)]
 
 
 async def test_concurrent_requests_are_answered_in_batches_each_with_its_own_answer(

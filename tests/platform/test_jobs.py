@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from tasklift.errors import ConfigError
 from tasklift_platform.database import Database, now_s
 from tasklift_platform.errors import LeaseLostError
-from tasklift_platform.job_worker import GiveUpError, JobWorker
+from tasklift_platform.job_worker import GiveUpError, JobWorker, PutOffError
 from tasklift_platform.jobs import Backoff, Job, JobQueue, NewJob
 from tasklift_platform.tables import jobs
 
@@ -313,3 +313,17 @@ async def test_claiming_a_job_of_a_long_queue_with_one_hot_key_stays_quick(datab
     per_second = done / (time.perf_counter() - started)
     print(f"{'sqlite' if database.is_sqlite else 'postgres'}: {per_second:.0f} jobs/s")
     assert per_second > 100
+
+
+async def test_a_job_that_is_put_off_comes_again_and_counts_no_attempt(database: Database, queue: JobQueue) -> None:
+    seen: list[tuple[int, int]] = []
+
+    async def handler(job: Job) -> None:
+        seen.append((job.payload["n"], job.attempt))
+        if len(seen) < 4:
+            raise PutOffError("not now", 0.01)
+
+    await put(database, queue, NewJob("n", {"n": 0}, "k", max_attempts=1), NewJob("n", {"n": 1}, "k"))
+    await drain(queue, handler)
+    assert seen == [(0, 1), (0, 1), (0, 1), (0, 1), (1, 1)]
+    assert await queue.counts() == {"done": 2}

@@ -59,7 +59,6 @@ def test_each_kind_finds_what_it_is_for(spec: RuleSpec, good: Any, bad: Any, why
 
 
 def test_an_answer_in_another_language_is_found() -> None:
-    pytest.importorskip("py3langid")
     german, english = "Ihr Paket kommt morgen mit der Post bei Ihnen an.", "Your parcel will arrive by mail tomorrow."
     asked = "Where is the parcel that I ordered two weeks ago?"
     assert run(english, rule("language"), text=asked).error is None
@@ -72,14 +71,14 @@ def test_sources_must_be_named() -> None:
     assert "cites 0 sources, at least 1" in str(run("x", rule("cite")).error)
     assert run("x", rule("cite"), citations=({"document": "policy.md", "chunk": 3},)).error is None
     assert "no allowed source" in str(
-        run("x", rule("cite", sources=["policy"]), citations=({"document": "http://a"},)).error
+        run("x", rule("cite", sources=["policy"]), citations=({"document": "other.md"},)).error
     )
 
 
 def test_a_row_can_be_left_to_a_person() -> None:
     found = run("refund", rule("check", "person", require="false"), confidence=0.7)
-    assert (found.deferred, found.output, found.confidence, found.error) == (True, None, 0.7, None)
-    assert found.children[0].output == "refund"
+    assert (found.deferred, found.output, found.confidence, found.error) == (True, None, None, None)
+    assert (found.children[0].output, found.children[0].confidence) == ("refund", 0.7)
     assert found.notes["rules"][0]["did"] == "deferred"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from typing import Any
+from urllib.parse import quote
 
 import openai
 import pytest
@@ -129,6 +130,19 @@ def test_sql_html_and_odd_characters_are_text_in_every_field(running: Any, text:
     status, found = running.post("/v1/feedback", {"trace": text, "label": text, "comment": text})
     assert status in (400, 404)
     assert "SQL" not in found["error"]["message"]
+    native = {"input": {"text": f"frog {text}", text: text}, "caller": text, "overlay": text, "subject": text}
+    status, found = running.post("/v1/tasks/colours/predict", native)
+    if text == "\ud800":  # half a character is no valid JSON text for the native API
+        assert (status, found["error"]["type"]) == (400, "invalid_request_error")
+        return
+    assert (status, found["output"]) == (200, "green")
+    given = {"trace": found["trace"], "label": "green", "comment": text}
+    assert running.post("/v1/feedback", given)[0] == 201
+    for path in ("reviews", "models", "people/erasures"):
+        assert running.send("GET", f"/v1/{path}/{quote(text, errors='replace')}")[0] in (400, 404)
+    assert running.send("GET", f"/v1/reviews?task={quote(text, errors='replace')}")[1] == {"reviews": []}
+    for what in ("do-not-train", "export"):
+        assert running.post(f"/v1/people/{what}", {"subject": text})[0] == 200
 
 
 def test_other_addresses_and_methods_get_errors_of_the_same_form(running: Any) -> None:

@@ -231,3 +231,20 @@ def test_health_readiness_and_metrics(running: Any) -> None:
     assert status == 200
     assert 'tasklift_http_requests_total{method="POST",route="/v1/chat/completions",status="200"}' in page
     assert 'tasklift_traces{state="lost"} 0.0' in page
+
+
+def test_an_overlay_that_a_request_names_changes_its_prompt_and_stands_in_its_trace(new_server: Any) -> None:
+    server = new_server("[serving]\naudit_share = 0\n")
+    overlays = server.project.folder / "tasks" / "colours" / "overlays"
+    overlays.mkdir()
+    (overlays / "traffic.toml").write_text('schema_version = 1\n[labels]\ngreen = "You may go"\n')
+    with endpoint(Behaviour("green")) as host:
+        given = server.project.parameters(server.project.task("colours"), ["prompt"])["prompt"]
+        server.release(server.fit("prompt", f"{host.url}#{host.model}", **given))
+        for overlay in ("traffic", "", "of nobody"):
+            body = {"model": "colours", "messages": [{"role": "user", "content": "a frog"}]}
+            assert server.post("/v1/chat/completions", body | {"metadata": {"overlay": overlay}})[0] == 200
+        sent = [str(one["messages"]) for one in host.received]
+    assert ["You may go" in text for text in sent] == [True, False, False]
+    server.until(lambda: len(server.query("SELECT 1 FROM traces")) == 3)
+    assert {row[0] for row in server.query("SELECT overlay FROM traces")} == {"traffic", "", "of nobody"}

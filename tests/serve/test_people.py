@@ -23,10 +23,14 @@ def test_a_person_is_erased_while_the_server_runs(new_server: Any) -> None:
     server = new_server("[serving]\naudit_share = 1\n")
     folder = server.project.folder
     data = folder / "tasks" / "colours" / "data.jsonl"
-    theirs = {"id": "anna-1", "input": {"text": "a frog called Wisteria"}, "output": "green", "group": ANNA}
-    data.write_text(data.read_text() + json.dumps(theirs) + "\n")
+    theirs = [
+        {"id": f"anna-{n}", "input": {"text": f"a {what} called Wisteria"}, "output": "green", "group": ANNA}
+        for n, what in enumerate(("frog", "toad", "newt", "lizard"))
+    ]
+    data.write_text(data.read_text() + "".join(json.dumps(row) + "\n" for row in theirs))
     server.release(server.fit("knn", embedder="static"))
-    before = server.project.rows(server.project.task("colours"))[0]
+    train = server.project.rows(server.project.task("colours"))[0]
+    assert ANNA in {row.group for row in train}
     trace = ask(server, "a Wisteria frog", user=ANNA)
     ask(server, "another Wisteria frog", user="desk-3", metadata={"subject": ANNA})
     ask(server, "a plain frog", user="bob")
@@ -44,7 +48,6 @@ def test_a_person_is_erased_while_the_server_runs(new_server: Any) -> None:
     # the worker reads the candidate in production again, without the person's row
     router = server.server.config.app.api.state.service.router
     inner = router.live["colours"].routes[""].stable.candidate.inner
-    assert "anna-1" in {row.id for row in before}
     server.until(lambda: router.live["colours"].routes[""].stable.candidate.inner is not inner)
     ask(server, "a frog", user="bob")
 

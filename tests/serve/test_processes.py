@@ -7,13 +7,14 @@ import contextlib
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import sqlalchemy as sa
 
 from tasklift.operate.release import Releases
 from tasklift.operate.store import open_store
+from tasklift.serve.protocol import HEAD_TIMEOUT_S
 from tasklift_platform.scratch import postgres_programs, scratch_postgres
 
 
@@ -155,3 +157,43 @@ def test_a_kill_loses_no_acknowledged_feedback_and_counts_the_traces_it_took(new
     assert set(load.acknowledged) <= column(project.settings.url, "feedback")
     assert len(load.acknowledged) > 0
     assert len(missing) <= lost <= len(missing) + 4  # of each thread, one answer may have been under way
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="prlimit is missing: Linux only")
+def test_a_full_disk_and_slow_clients_stop_no_answer_and_what_is_acknowledged_is_stored(new_project: Any) -> None:
+    project, port = new_project(), free_port()
+    project.release(project.fit("baseline"))
+    asked = {"input": {"text": "a frog"}}
+    with serving(project.folder, port) as process, contextlib.ExitStack() as stack:
+        begun = time.monotonic()
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(300)]
+        for one in slow:
+            one.sendall(b"POST /v1/feedback HTTP/1.1\r\nhost: x\r\ncont")  # and no more
+        _, first = send(port, "POST", "/v1/tasks/colours/predict", asked)
+        given = {"trace": first["trace"], "label": "green"}
+        assert send(port, "POST", "/v1/feedback", given)[0] == 201
+
+        longest = max(path.stat().st_size for path in project.settings.state.glob("traffic.db*"))
+        before = resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (longest, resource.RLIM_INFINITY))
+        until(lambda: send(port, "POST", "/v1/feedback", given)[0] != 201)
+        status, refused = send(port, "POST", "/v1/feedback", given)
+        assert (status, set(refused["error"])) == (503, {"message", "type", "param", "code"})
+        assert "Traceback" not in str(refused)
+        answers = [send(port, "POST", "/v1/tasks/colours/predict", asked) for _ in range(20)]
+        assert {status for status, _ in answers} == {200}
+        assert send(port, "GET", "/healthz")[0] == 200
+
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, before)
+        assert send(port, "POST", "/v1/feedback", given)[0] == 201
+        traces = {answer["trace"] for _, answer in answers}
+        until(lambda: traces <= column(project.settings.url, "traces"))
+        time.sleep(max(0.0, HEAD_TIMEOUT_S + 1 - (time.monotonic() - begun)))
+        assert all(one.recv(1) == b"" for one in slow)  # hung up on
+
+
+def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -99,7 +99,7 @@ def test_layered_with_a_prompt_stage(colours: Task, colour_rows: Dataset) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["knn", "frozen", "fewshot", "encoder"])
+@pytest.mark.parametrize("name", ["knn", "frozen", "fewshot", "encoder", "blend"])
 def test_strategies_on_the_sentence_encoder(colours: Task, colour_rows: Dataset, name: str) -> None:
     pytest.importorskip("torch", reason="needs the extra [local]")
     model = scripted()
@@ -108,6 +108,7 @@ def test_strategies_on_the_sentence_encoder(colours: Task, colour_rows: Dataset,
         "frozen": FrozenEncoder,
         "fewshot": partial(FewShot, model=model),
         "encoder": partial(registry.load("strategy", "encoder"), max_epochs=1),
+        "blend": partial(registry.load("strategy", "blend"), max_epochs=1),
     }
     load = partial(load_fewshot, model=model) if name == "fewshot" else load_candidate
     check_strategy(made[name](), colours, colour_rows, INPUTS, load=load)

@@ -166,18 +166,36 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_stopped_encoder_goes_on_to_equal_weights(colours: Task, colour_rows: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("folds", "lines", "stops"),
+    [
+        (1, ["epoch 1", "epoch 2"], ["epoch 2"]),
+        (
+            2,
+            ["fold 1 of 2", "fold 2 of 2", "all rows, epoch 1", "all rows, epoch 2"],
+            ["fold 2 of 2", "all rows, epoch 2"],
+        ),
+    ],
+)
+def test_a_stopped_encoder_goes_on_to_equal_weights(
+    colours: Task,
+    colour_rows: Dataset,
+    tmp_path: Path,
+    folds: int,
+    lines: list[str],
+    stops: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pytest.importorskip("torch", reason="needs the extra [local]")
-    encoder = registry.load("strategy", "encoder")
+    tuning = pytest.importorskip("tasklift.strategies.tuning").Tuning
+    plain = tuning._chosen
 
-    class Refitted(encoder):  # type: ignore[misc]
-        """On so few rows no epoch beats the start: here training on all rows always lasts two epochs."""
+    def two(self: Any, *rest: Any) -> Any:
+        """On so few rows no epoch may beat the start: here training on all rows always lasts two epochs."""
+        return plain(self, *rest) | ({"epochs": 2} if folds > 1 else {})
 
-        def _choose(self, *rest: Any) -> Any:
-            net, chosen = super()._choose(*rest)
-            return net, chosen | {"epochs": 2}
-
-    strategy = Refitted(max_epochs=2, learning_rate=1e-3, batch_size=8)
+    monkeypatch.setattr(tuning, "_chosen", two)
+    strategy = registry.load("strategy", "encoder")(max_epochs=2, learning_rate=1e-3, batch_size=8, folds=folds)
     heard: list[str] = []
 
     def fit(name: str, *stops: str) -> dict[str, Any]:
@@ -185,7 +203,7 @@ def test_a_stopped_encoder_goes_on_to_equal_weights(colours: Task, colour_rows: 
         left = list(stops)
 
         def hear(line: str) -> None:
-            heard.append(line)
+            heard.append(line.partition(":")[0])
             if left and line.startswith(left[0]):
                 left.pop(0)
                 raise KeyboardInterrupt
@@ -198,11 +216,9 @@ def test_a_stopped_encoder_goes_on_to_equal_weights(colours: Task, colour_rows: 
         return read_arrays(tmp_path / name / "saved")
 
     whole = fit("whole")
-    assert [line.partition(":")[0] for line in heard] == ["epoch 1", "epoch 2", *REFIT]
+    assert heard == lines
     heard.clear()
-    resumed = fit("resumed", "epoch 2", "refit on all rows, epoch 2")
-    assert [line.partition(":")[0] for line in heard] == ["epoch 1", "epoch 2", "epoch 2", *REFIT, REFIT[1]]
+    resumed = fit("resumed", *stops)
+    assert heard.count("all rows, epoch 1") == (folds > 1)
+    assert heard[-1] == lines[-1]
     assert {name for name in whole if not np.array_equal(whole[name], resumed[name])} == set()
-
-
-REFIT = ["refit on all rows, epoch 1", "refit on all rows, epoch 2"]

@@ -10,7 +10,8 @@ import pytest
 
 from tasklift.dataset import Dataset
 from tasklift.errors import ConfigError, StrategyError
-from tasklift.strategies.frozen import FrozenEncoder, choose_head, fit_head
+from tasklift.strategies.frozen import FrozenEncoder
+from tasklift.strategies.heads import OneLabel, choose_held_out, fit_head
 from tasklift.strategy import Context
 from tasklift.task import Task
 
@@ -25,7 +26,7 @@ def clouds(labels: list[int], size: int = 12, seed: int = 0) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [0, 2], [1, 3]])
 def test_a_head_learns_the_labels_it_saw(labels: list[int]) -> None:
-    head = fit_head(*clouds(labels), 10.0, 4)
+    head = fit_head(OneLabel(4), clouds(labels), 10.0)
     vectors, truth = clouds(labels, seed=1)
     probabilities = head(vectors)
     assert probabilities.argmax(1).tolist() == truth.tolist()
@@ -33,23 +34,23 @@ def test_a_head_learns_the_labels_it_saw(labels: list[int]) -> None:
 
 
 def test_two_labels_have_the_probabilities_of_the_two_class_regression() -> None:
-    from_two = fit_head(*clouds([0, 1]), 1.0, 2)
+    from_two = fit_head(OneLabel(2), clouds([0, 1]), 1.0)
     vectors, _ = clouds([0, 1], seed=1)
     margin = vectors @ (from_two.weights[1] - from_two.weights[0]) + from_two.bias[1] - from_two.bias[0]
     assert from_two(vectors)[:, 1] == pytest.approx(1 / (1 + np.exp(-margin)), abs=1e-5)
 
 
 def test_labels_without_a_row_never_win() -> None:
-    head = fit_head(*clouds([0, 2]), 100.0, 4)
+    head = fit_head(OneLabel(4), clouds([0, 2]), 100.0)
     probabilities = head(clouds([1, 3])[0])
     assert (probabilities[:, [1, 3]] > 0).all()
     assert probabilities[:, [1, 3]].max() < 1e-6
 
 
 def test_the_smaller_strength_is_taken_on_a_tie() -> None:
-    strength, accuracy, temperature = choose_head(clouds([0, 1]), clouds([0, 1], seed=1), (30.0, 1.0, 3.0), 2)
-    assert (strength, accuracy) == (1.0, 1.0)
-    assert temperature > 0
+    plan, _ = choose_held_out(OneLabel(2), clouds([0, 1]), clouds([0, 1], seed=1), (30.0, 1.0, 3.0))
+    assert (plan.strength, plan.accuracy) == (1.0, 1.0)
+    assert plan.temperature > 0
 
 
 def test_words_are_learnt_and_the_choice_is_noted(colours: Task, colour_rows: Dataset) -> None:

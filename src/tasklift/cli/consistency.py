@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasklift.cache import caching_in
 from tasklift.llm.open import open_model
 from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.robustness.consistency import Consistency, Probe, check_consistency
@@ -39,7 +38,7 @@ def try_all(
 ) -> list[Consistency]:
     """Try every candidate and keep the result beside its evaluation."""
     train, _, _ = project.rows(task)
-    with caching_in(project.state / "cache"):
+    with project.caching():
         found = check_consistency(evaluation, strategies, train, project.state, probe)
     path = project.state / "evaluations" / evaluation.id / "consistency.json"
     _write(path, {"schema_version": 1, "evaluation": evaluation.id, "candidates": as_json(found)})

@@ -11,6 +11,7 @@ from typing import Any
 from tasklift.cli import show
 from tasklift.economics import Economics, Gates
 from tasklift.errors import ConfigError
+from tasklift.measure.curve.points import with_curves
 from tasklift.measure.deciding.decision import decide as decide_on
 from tasklift.measure.deciding.record import Decision
 from tasklift.measure.evidence import Evidence
@@ -96,7 +97,8 @@ def _on_evaluation(task: str | None, folder: Path, economics: Path | None, evalu
     if stored.task.name != found.name:
         raise ConfigError(f"evaluation {identity} is of task {stored.task.name}, not {found.name}")
     asked = Asked(task=found.name, economics_file=str(economics or ""), command=typed())
-    return Ready(Evidence.from_evaluation(stored), priced, found.gates, asked, project.state)
+    evidence = with_curves(Evidence.from_evaluation(stored), project.state)
+    return Ready(evidence, priced, found.gates, asked, project.state)
 
 
 def _on_files(files: list[Path], folder: Path, economics: Path | None) -> Ready:

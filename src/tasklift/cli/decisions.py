@@ -17,7 +17,7 @@ from tasklift.errors import ModelError
 from tasklift.llm.client import ClientOptions
 from tasklift.llm.open import open_endpoint
 from tasklift.measure.cost import token_price
-from tasklift.measure.records.ledger import Record, load, records, reopen
+from tasklift.measure.records.ledger import Record, load, readable, records, reopen
 from tasklift.measure.records.watch import Today, broken, current, models_of
 from tasklift.project import Project
 from tasklift.schema import parse, read_toml
@@ -29,13 +29,15 @@ PATIENCE_S = 10.0
 
 def list_decisions(folder: Path, as_json: bool) -> int:
     """One line a decision, oldest first."""
-    found = records(state_of(folder))
+    found, broken = readable(state_of(folder))
     valid = {record.id for record in current(found)}
     rows = [_summary(record, record.id in valid) for record in found]
     if as_json:
-        show.print_json({"schema_version": 1, "decisions": rows})
+        show.print_json({"schema_version": 1, "decisions": rows, "damaged": broken})
         return 0
-    if not rows:
+    for line in broken:
+        print(f"note: {line}", file=sys.stderr)
+    if not rows and not broken:
         print(f"{folder}: no decision is kept here; `tasklift decide` takes one")
     for row in rows:
         print(f"{row['id']:<20} {row['kept_at'][:10]}  {row['choice']:<14} {row['status']:<9} {row['question']}")

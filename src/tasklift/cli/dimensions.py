@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tasklift.cache import caching_in
 from tasklift.cli import show
 from tasklift.economics import Economics, UnitPrices
 from tasklift.llm.spending import Meter, spending_under
@@ -41,7 +40,7 @@ def dimensions(
     if measure:
         prices = economics.prices if economics else UnitPrices()
         meter = Meter(max_usd, partial(token_price, prices=prices)) if max_usd is not None else None
-        with spending_under(meter), caching_in(project.state / "cache"):
+        with spending_under(meter), project.caching():
             _write(place / "dimensions.json", _measure(project, found, known, prices))
         known = collected(place, stored, decision, economics)
     table = fill(known)

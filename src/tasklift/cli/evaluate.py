@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import shlex
 import sys
@@ -19,9 +20,13 @@ from tasklift.cli.decide import EXIT_GATE_FAILED, Ready, kept, typed
 from tasklift.cli.operator import operator
 from tasklift.data.split import sample
 from tasklift.economics import Economics, UnitPrices
+from tasklift.errors import ConfigError
+from tasklift.llm.batches import POLL_S
 from tasklift.llm.overlay import Material
 from tasklift.llm.spending import Meter, spending_under
+from tasklift.measure.batched import fill_in_batches
 from tasklift.measure.cost import token_price
+from tasklift.measure.curve.points import with_curves
 from tasklift.measure.deciding import decision as deciding
 from tasklift.measure.evaluation import Evaluation, Options
 from tasklift.measure.evaluation import evaluate as run
@@ -56,14 +61,15 @@ class Tried:
 
 @dataclass(frozen=True)
 class Asked:
-    """What to compare: strategies, model, number of rows; with which embedder, and whether answers are taken from the
-    cache."""
+    """What to compare: strategies, model, number of rows; with which embedder, whether answers are taken from the
+    cache, and whether hosted models are asked in batches."""
 
     strategies: tuple[str, ...]
     model: str | None
     rows: int | None = None
     embedder: str | None = None
     cached: bool = True
+    batch: bool = False
 
 
 def evaluate(
@@ -74,7 +80,7 @@ def evaluate(
     rows: int | None,
     tried: Mapping[str, Any],
     max_usd: float | None,
-    cached: bool,
+    how: tuple[bool, bool],
     as_json: bool,
 ) -> int:
     """Compare, print, decide where economics are given.
@@ -82,13 +88,15 @@ def evaluate(
     Args:
         tried: what is tried beside the comparison, as in `Tried`.
         max_usd: cap on what calls of hosted models may cost; None: no cap.
-        cached: answers that were given before are taken.
+        how: are answers taken that were given before, and are hosted models asked in batches first?
     """
+    if how == (False, True):
+        raise ConfigError("--batch fills the cache that --no-cache looks away from; leave one of them out")
     project, also = Project.open(folder), Tried(**tried)
     found = project.task(task)
     names = tuple(strategies.split(",")) if strategies else found.compare
     names = names or suited(project.settings.strategies, found.output.kind)
-    asked = Asked(names, model or project.settings.model, rows, cached=cached)
+    asked = Asked(names, model or project.settings.model, rows, None, *how)
     economics = _economics(project, found)
     table = show.Table(sys.stderr if as_json else sys.stdout)
     meter = meter_of(project, found, max_usd)
@@ -97,10 +105,11 @@ def evaluate(
         consistent = _tried(project, found, asked, evaluation, also)
         attacked = _attacked(project, found, asked, evaluation) if also.injection else []
         evaluation = dataclasses.replace(evaluation, noise=_noise(project, found, asked, evaluation, also, table))
-    decision = deciding.decide(evaluation, economics, found.gates) if economics else None
+    evidence = with_curves(Evidence.from_evaluation(evaluation), project.state)
+    decision = deciding.decide(evidence, economics, found.gates) if economics else None
     if decision and economics:
         asked_for = ledger.Asked(task=found.name, command=typed())
-        ready = Ready(Evidence.from_evaluation(evaluation), economics, found.gates, asked_for, project.state)
+        ready = Ready(evidence, economics, found.gates, asked_for, project.state)
         decision = dataclasses.replace(decision, id=kept(ready, decision).id)
     if as_json:
         row = show.evaluation_json(evaluation, economics, decision)
@@ -110,12 +119,11 @@ def evaluate(
     else:
         figures = show.figure_lines(evaluation)
         lines = [*([""] if figures else []), *figures, "", *show.comparison_lines(evaluation)]
+        lines += ["", *show.rule_lines(evaluation)] if show.rule_lines(evaluation) else []
         for name in found.slices:
             lines += ["", *show.slice_lines(evaluation, name)]
-        if consistent:
-            lines += ["", *consistency.lines_of(consistent)]
-        if attacked:
-            lines += ["", *injection.lines_of(attacked)]
+        lines += ["", *consistency.lines_of(consistent)] if consistent else []
+        lines += ["", *injection.lines_of(attacked)] if attacked else []
         if decision and economics:
             lines += ["", *show.decision_lines("Decision", decision, economics)]
         if meter:
@@ -156,7 +164,7 @@ def _noise(
     if not tried.noise_floor:
         return read_floors(place)
     train, _, _ = project.rows(task)
-    with caching_in(project.state / "cache"):
+    with project.caching():
         made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
         return run_again(evaluation, made, train, project.state, table)
 
@@ -180,10 +188,17 @@ def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: 
         command=typed(),
         afresh=not asked.cached,
     )
-    with caching_in(state / "cache"), nullcontext() if asked.cached else asking_again():
+    room = project.settings.cache_mb * 1_000_000
+    with caching_in(state / "cache", room), nullcontext() if asked.cached else asking_again():
         made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
         keep_versions(project, task, made)
+        if asked.batch:
+            asyncio.run(fill_in_batches(plain, made, train, test, state, _tell, POLL_S))
         return run(plain, made, train, test, options, table)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def keep_versions(project: Project, task: TaskFile, made: Mapping[str, Strategy]) -> None:

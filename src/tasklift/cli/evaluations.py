@@ -47,6 +47,7 @@ def score(task: str | None, folder: Path, evaluation: str | None, as_json: bool)
     lines = [f"{found.name}: evaluation {identity}, {rows}", "", show.HEADER, "-" * len(show.HEADER)]
     lines += [show.table_line(result) for result in stored.results]
     lines += ["", *show.comparison_lines(stored)]
+    lines += ["", *show.rule_lines(stored)] if show.rule_lines(stored) else []
     for name in found.slices:
         lines += ["", *show.slice_lines(stored, name)]
     print("\n".join(lines))

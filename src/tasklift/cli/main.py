@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from tasklift.cli.commands import decide, measure, operate, prompts
+from tasklift.cli.commands import decide, measure, operate, prompts, rows, tuning
 from tasklift.errors import TaskliftError
 
 EXIT_USER_ERROR = 2
@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-for commands in (measure, decide, prompts, operate):
+for commands in (measure, rows, tuning, decide, prompts, operate):
     app.add_typer(commands.app)
 
 

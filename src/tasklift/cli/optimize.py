@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from tasklift import registry
-from tasklift.cache import caching_in
 from tasklift.cli import show
 from tasklift.cli.evaluate import meter_of
 from tasklift.cli.operator import operator
@@ -75,7 +74,7 @@ def from_options(
     rows = {key: value for key, value in limits.items() if key != "max_usd"}
     chosen = model or project.settings.model
     plan = Plan(project.state, chosen, **rows, seed=how.seed, margin=margin if how.shorten else 0.0)
-    with caching_in(project.state / "cache"), spending_under(meter_of(project, found, limits["max_usd"])):
+    with project.caching(), spending_under(meter_of(project, found, limits["max_usd"])):
         made = asyncio.run(run(found.task, base, _optimizer(how, margin), train, test, plan, _tell))
     kept = _kept(project, found, name or base_name, made)
     if as_json:

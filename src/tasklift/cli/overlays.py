@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasklift.cache import caching_in
 from tasklift.cli import show
 from tasklift.cli.decide import typed
 from tasklift.cli.evaluate import meter_of
@@ -19,7 +18,7 @@ from tasklift.measure.overlays import ALL, Cell, Matrix, overlay_matrix, rows_of
 from tasklift.project import Project, TaskFile
 from tasklift.stats.intervals import Interval
 from tasklift.strategies.build import build, kind_of
-from tasklift.strategies.prompted import PROMPTED
+from tasklift.strategies.prompt_choice import PROMPTED
 from tasklift.strategy import Strategy
 
 #: Parts that are named of each overlay.
@@ -51,7 +50,7 @@ def overlays(
     table = show.Table(sys.stderr if as_json else sys.stdout)
     table.open(f"{found.name}: {len(known)} overlays, each on its rows of {len(test)} test rows, beside the base")
     options = Options(folder=project.state, command=typed())
-    with caching_in(project.state / "cache"), spending_under(meter_of(project, found, max_usd)):
+    with project.caching(), spending_under(meter_of(project, found, max_usd)):
         asked = model or project.settings.model
         made = {base: _variants(project, found, base, list(known), asked) for base in bases}
         matrix = overlay_matrix(found.task, made, train, chosen, options, table)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasklift.cache import caching_in
 from tasklift.cli import show
 from tasklift.economics import Economics, UnitPrices
 from tasklift.errors import DataError
@@ -40,7 +39,7 @@ def plan(
     prices = _prices(project, found)
     measured = _measured(project, found)
     asked = model or project.settings.model
-    with caching_in(project.state / "cache"):
+    with project.caching():
         made = build(names, project.parameters(found, names), asked)
         plans = {}
         for name, strategy in made.items():

@@ -11,10 +11,13 @@ from tasklift.cli import show
 from tasklift.cli.evaluate import Asked, compare
 from tasklift.cli.operator import operator
 from tasklift.economics import UnitPrices
+from tasklift.errors import DataError
 from tasklift.llm.prefix import Stable, stable_part
+from tasklift.llm.prompt_upkeep import edits_of
 from tasklift.llm.prompt_versions import Prompts, Version
 from tasklift.measure.evaluation import Evaluation
 from tasklift.measure.prompt_diff import SHOWN, Measured, Side, measured, stored_pair, text_diff
+from tasklift.measure.stored import load_evaluation, newest_evaluation
 from tasklift.project import Project, TaskFile
 from tasklift.stats.intervals import Interval
 
@@ -29,8 +32,10 @@ def list_prompts(task: str | None, folder: Path, as_json: bool) -> int:
     prompts = project.prompts(found)
     used = {use.strategy: use.ref for use in prompts.uses()}
     rows = [_prompt_row(prompts, name, set(used.values())) for name in prompts.names()]
+    edits = edits_of(prompts)
     if as_json:
-        show.print_json({"schema_version": 1, "task": found.name, "prompts": rows, "used": used})
+        upkeep = edits.to_json() if edits else None
+        show.print_json({"schema_version": 1, "task": found.name, "prompts": rows, "used": used, "upkeep": upkeep})
         return 0
     for row in rows:
         state = {None: "no file", True: "its file is not kept yet"}.get(row["draft"], "")
@@ -40,9 +45,22 @@ def list_prompts(task: str | None, folder: Path, as_json: bool) -> int:
             print(f" {mark} {one['ref']:<24} {_day(one['at'])}  {one['author']:<12} {one['note']}")
     for strategy, ref in used.items():
         print(f"{strategy} is evaluated with {ref or 'the prompt that is built in'}")
+    if edits is not None:
+        conflicts = _conflicts(project, found)
+        signs = [*edits.signs(), *([f"{conflicts} rows with rules in conflict"] if conflicts else [])]
+        print(f"upkeep: {edits.line().removeprefix('counted: ')}; hard to maintain: {', '.join(signs) or 'no sign'}")
     if not rows:
         print(f"{prompts.folder}: no prompt yet; write one as {prompts.folder / 'base.md'} (docs/prompts.md)")
     return 0
+
+
+def _conflicts(project: Project, task: TaskFile) -> int:
+    """Rows of the newest evaluation where mending one rule broke another."""
+    try:
+        stored = load_evaluation(project.state, newest_evaluation(project.state, task.name), 0.97)
+    except DataError:  # none is finished yet
+        return 0
+    return sum(did.get("conflict", 0) for one in stored.results for did in one.scores.rules.values())
 
 
 def _prompt_row(prompts: Prompts, name: str, used: set[str]) -> dict[str, Any]:

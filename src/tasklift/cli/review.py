@@ -108,7 +108,9 @@ def explanation_lines(found: explaining.Explanation) -> list[str]:
     """An explanation for a reader."""
     row, said = found.trace.row, found.trace.prediction
     lines = [f"{row['id']}  {row['task']}  {when(row['at'])}  for {row['caller']}"]
-    lines.append(f"input       {json.dumps(found.trace.input, ensure_ascii=False)}")
+    lines += [f"overlay     {row['overlay']}"] if row["overlay"] else []
+    kept = "(not kept)" if found.trace.input is None else json.dumps(found.trace.input, ensure_ascii=False)
+    lines.append(f"input       {kept}")
     sure = "" if said.confidence is None else f", confidence {said.confidence:.3f}"
     answer = (
         "left to a person" if said.deferred else str(said.output) if said.error is None else f"failed: {said.error}"

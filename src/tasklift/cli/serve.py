@@ -26,6 +26,9 @@ try:
 except ModuleNotFoundError as error:
     raise MissingDependencyError(f"serving ({error.name})", "serve") from error
 
+if sys.platform != "win32":
+    import resource
+
 T = TypeVar("T")
 #: How long requests under way may take once the server is told to stop.
 GRACE_S = 30
@@ -52,6 +55,7 @@ def _run(host: str, port: int, workers: int) -> None:
     """Until a signal. uvicorn raises the signal again when it is done; by then it is no reason to fail."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
+    _allow_many_connections()
     uvicorn = importlib.import_module("uvicorn")
     uvicorn.run(
         "tasklift.serve.app:create",
@@ -66,8 +70,17 @@ def _run(host: str, port: int, workers: int) -> None:
         date_header=True,
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=30,
+        http="tasklift.serve.protocol:Protocol",  # by name: each worker process imports it
         h11_max_incomplete_event_size=64 * 1024,
     )
+
+
+def _allow_many_connections() -> None:
+    """Each connection is an open file, and the usual 1,024 are few where slow clients hold some."""
+    if sys.platform != "win32":
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def settings_of(folder: Path, database: str | None, is_open: bool = False, workers: int = 1) -> ServeSettings:

@@ -134,6 +134,22 @@ def comparison_lines(evaluation: Evaluation) -> list[str]:
     return lines
 
 
+def rule_lines(evaluation: Evaluation) -> list[str]:
+    """What business rules did, and what the model itself left to a person; nothing where neither happened."""
+    lines = []
+    for result in evaluation.results:
+        scores = result.scores
+        parts = [
+            f"{rule} {', '.join(f'{did} {count}' for did, count in counts.items())}"
+            for rule, counts in scores.rules.items()
+        ]
+        parts += [f"the model abstained on {scores.abstained}"] if scores.abstained else []
+        parts += [f"{scores.prompt_cut} prompts were cut to fit the context"] if scores.prompt_cut else []
+        if parts:
+            lines.append(f"  {result.name:<10} {'; '.join(parts)}")
+    return [f"Rules and limits, rows of {len(evaluation.rows)}:", *lines] if lines else []
+
+
 def noise_lines(evaluation: Evaluation) -> list[str]:
     """What an A/A run showed; nothing where there was none."""
     if not evaluation.noise:
@@ -231,6 +247,7 @@ def _candidate_json(result: CandidateResult, evaluation: Evaluation, prices: Uni
         for name in ("accuracy", "macro_f1", "valid")
         if (value := getattr(scores, name))
     } | {name: dataclasses.asdict(value) for name, value in scores.figures.items()}
+    compared = evaluation.comparisons.get(result.name)
     return {
         "name": result.name,
         "family": result.card.family,
@@ -246,7 +263,10 @@ def _candidate_json(result: CandidateResult, evaluation: Evaluation, prices: Uni
         "usage": dataclasses.asdict(scores.usage),
         "failures": scores.failures,
         "skipped_model": scores.skipped_model,
-        "against_reference": against_reference(evaluation, result.name),
+        "rules": scores.rules,
+        "abstained": scores.abstained,
+        "prompt_cut": scores.prompt_cut,
+        "against_reference": against_reference(evaluation, result.name) if compared else None,
         "noise_floor": noise.to_json() if (noise := evaluation.noise.get(result.name)) else None,
         "notes": dict(result.card.notes),
     }

@@ -70,6 +70,8 @@ class CachedEmbedder:
 def open_embedder(name: str) -> CachedEmbedder:
     """The embedder called `name`, loaded once in a process, with the current project's cache.
 
+    A name with a slash is a folder, or an encoder of the Hugging Face hub.
+
     Raises:
         ConfigError: no such embedder.
         MissingDependencyError: its extra is not installed.
@@ -79,5 +81,6 @@ def open_embedder(name: str) -> CachedEmbedder:
 
 @lru_cache(maxsize=4)
 def _load(name: str) -> Embedder:
-    embedder: Embedder = registry.load("embedder", name)()
+    named = registry.load("embedder", "huggingface" if "/" in name else name)
+    embedder: Embedder = named(name) if "/" in name else named()
     return embedder

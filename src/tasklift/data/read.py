@@ -37,10 +37,7 @@ def read_dataset(path: Path, task: Task, fields: Mapping[str, str] | None = None
         ConfigError: `fields` has an unknown target.
     """
     _check_targets(fields or {}, task)
-    size_mb = _size_mb(path)
-    if size_mb > limit_mb:
-        raise DataError(f"{path}: {size_mb:.0f} MB is over the limit of {limit_mb:.0f} MB; split the file")
-    rows = _read_csv(path) if path.suffix.lower() == ".csv" else _read_jsonl(path)
+    rows = raw_rows(path, limit_mb)
     examples: list[tuple[int, Example]] = []
     problems: list[str] = []
     for line, raw in rows:
@@ -60,6 +57,18 @@ def read_dataset(path: Path, task: Task, fields: Mapping[str, str] | None = None
         raise DataError(_listed(str(path), problems))
     found = Dataset(tuple(example for _, example in examples), name=path.stem, lineage=(f"read {path.name}",))
     return replace(found, warnings=tuple(warnings_of(found, task)))
+
+
+def raw_rows(path: Path, limit_mb: float = 2000) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Line number and fields of every row of a `.csv` or JSONL file, or what is wrong with it, in words.
+
+    Raises:
+        DataError: the file is missing, too large or not UTF-8.
+    """
+    size_mb = _size_mb(path)
+    if size_mb > limit_mb:
+        raise DataError(f"{path}: {size_mb:.0f} MB is over the limit of {limit_mb:.0f} MB; split the file")
+    return _read_csv(path) if path.suffix.lower() == ".csv" else _read_jsonl(path)
 
 
 def to_example(raw: Mapping[str, Any], task: Task, fields: Mapping[str, str], default_id: str) -> Example:

@@ -120,11 +120,16 @@ def _earliest(data: Dataset, share: float) -> set[int]:
     without = [row.id for row in data if not row.time]
     if without:
         raise DataError(f"{data.name}: a split by time needs `time` on every row; missing on {', '.join(without[:5])}")
-    order = sorted(range(len(data)), key=lambda i: _moment(data.examples[i]))
+    order = sorted(range(len(data)), key=lambda i: moment_of(data.examples[i]))
     return set(order[: round(share * len(data))])
 
 
-def _moment(row: Example) -> datetime:
+def moment_of(row: Example) -> datetime:
+    """The time of a row, UTC where it names no zone.
+
+    Raises:
+        DataError: it is not ISO 8601.
+    """
     try:
         moment = datetime.fromisoformat(str(row.time))
     except ValueError as error:

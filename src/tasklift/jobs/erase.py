@@ -7,15 +7,20 @@ files whose `group` is the person.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from tasklift.cache import ContentCache
 from tasklift.data.erase import erase_group, rows_of_group
 from tasklift.data.read import to_example
-from tasklift.errors import ArtifactError
+from tasklift.data.versions import Versions
+from tasklift.errors import ArtifactError, TaskliftError
+from tasklift.jobs.erase_prompts import PromptStore
 from tasklift.measure import erasure as measured
 from tasklift.operate.erasure import traffic_stores
 from tasklift.operate.people import Rows, forget_noted, merged, note_rows, noted_rows, person_key, traffic_rows
@@ -28,6 +33,9 @@ from tasklift_platform.database import Database
 from tasklift_platform.erasure import Certificate, ErasureRegistry
 from tasklift_platform.watch import bump
 
+#: A server tries open erasures again this often, in seconds.
+RETRY_S = 600.0
+_log = logging.getLogger(__name__)
 Items = Sequence[Mapping[str, Any]]
 
 
@@ -82,6 +90,8 @@ class Erasing:
             ("caches", _threaded(self._clear_caches), lambda _: []),  # keyed by hashes: nothing can be read by row
         ):
             found.register(RowStore(name, self.rows, remove, show))
+        found.register(PromptStore(self.project))
+        found.register(VersionStore(self.project, self.rows))
         found.register(FileStore(self.project))
         return found
 
@@ -102,8 +112,18 @@ class Erasing:
     async def finish(self) -> list[Certificate]:
         """Try again what is still open; what became of each."""
         found = await self.registry().retry_open()
-        await self._clean()
+        if found:
+            await self._clean()
         return found
+
+    async def keep_finishing(self, period_s: float = RETRY_S) -> None:
+        """Try again from time to time, until cancelled."""
+        while True:
+            await asyncio.sleep(period_s)
+            try:
+                await self.finish()
+            except (TaskliftError, SQLAlchemyError) as error:
+                _log.warning("open erasures could not be tried again: %s", error)
 
     async def export(self, given: str) -> Mapping[str, Items]:
         """Everything that is held about a person, by store."""
@@ -112,7 +132,8 @@ class Erasing:
     async def rows(self, subject: str) -> Rows:
         """All rows about a person: noted when their erasure began, of traffic, of the tasks' files."""
         noted, seen = await noted_rows(self.database, subject), await traffic_rows(self.database, subject)
-        return merged((noted, seen, await asyncio.to_thread(file_rows, self.project, subject)))
+        kept = await asyncio.to_thread(file_rows, self.project, subject)
+        return merged((noted, seen, kept))
 
     async def _clean(self) -> None:
         await forget_noted(self.database)
@@ -230,16 +251,62 @@ class FileStore:
         ]
 
 
+@dataclass(frozen=True)
+class VersionStore:
+    """Kept versions of the tasks' rows, and their records of what was changed.
+
+    Attributes:
+        project: whose versions.
+        rows: person -> rows about them.
+        name: of the store.
+    """
+
+    project: Project
+    rows: Callable[[str], Awaitable[Rows]]
+    name: str = "versions"
+
+    async def erase(self, subject: str) -> int:
+        """Take the person's rows out of every version; out of how many."""
+        return await asyncio.to_thread(self._erase, await self.rows(subject))
+
+    async def export(self, subject: str) -> Items:
+        """Which rows which version holds."""
+        return await asyncio.to_thread(self._held, await self.rows(subject))
+
+    def _erase(self, rows: Rows) -> int:
+        held = len(self._held(rows))
+        for task, ids in rows.items():
+            _versions(self.project, task).erase(lambda row, ids=ids: row.id in ids)  # type: ignore[misc]
+        return held
+
+    def _held(self, rows: Rows) -> Items:
+        held = []
+        for task, ids in rows.items():
+            versions = _versions(self.project, task)
+            for version in versions.all():
+                theirs = versions.named_in(version, lambda row, ids=ids: row.id in ids)  # type: ignore[misc]
+                if theirs:
+                    held.append({"task": task, "version": version.id, "rows": sorted(theirs)})
+        return held
+
+
+def _versions(project: Project, task: str) -> Versions:
+    return Versions(project.state / "datasets" / task)
+
+
 def file_rows(project: Project, subject: str) -> Rows:
-    """Ids of the rows in the tasks' files whose `group` is the person."""
+    """Ids of the rows in the tasks' files, and in their earlier versions, whose `group` is the person."""
     found: dict[str, frozenset[str]] = {}
+    for name in project.tasks:
+        versions = _versions(project, name)
+        earlier = (versions.named_in(version, lambda row: row.group == subject) for version in versions.all())
+        found[name] = frozenset[str]().union(*earlier)
     for name, path, fields in _sources(project):
         task = project.tasks[name].task
         rows = rows_of_group(path, fields, subject)
         ids = frozenset(to_example(row, task, fields, f"row-{line}").id for line, row in rows.items())
-        if ids:
-            found[name] = ids
-    return found
+        found[name] = found.get(name, frozenset()) | ids
+    return {name: ids for name, ids in found.items() if ids}
 
 
 def _sources(project: Project) -> list[tuple[str, Path, Mapping[str, str]]]:

@@ -12,7 +12,7 @@ def open_local() -> LocalModel:
     """The model, converted on first use; its weights are read at the first request.
 
     Raises:
-        MissingWeightsError: `tasklift models pull` has not been run.
+        MissingWeightsError: `tasklift weights pull` has not been run.
     """
     home = default_home()
     file = locate(SMOLLM2, home)

@@ -75,7 +75,7 @@ class CachedModel(WrappedModel):
         if batch is None:
             batch = self._batches[loop] = _Batch({}, loop.create_future())
             loop.call_soon(self._write, loop)
-        batch.rows[key] = _packed(reply)
+        batch.rows[key] = packed(reply)
         await asyncio.shield(batch.written)  # nobody gets a reply that a crash could lose
         return reply
 
@@ -90,7 +90,8 @@ class CachedModel(WrappedModel):
             batch.written.set_result(None)
 
 
-def _packed(reply: Reply) -> bytes:
+def packed(reply: Reply) -> bytes:
+    """A reply as it is kept."""
     row = {"text": reply.text, "usage": asdict(reply.usage), "latency_s": reply.latency_s}
     if reply.log_probs is not None:
         row["log_probs"] = dict(reply.log_probs)

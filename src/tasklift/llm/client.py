@@ -109,6 +109,18 @@ class OpenAICompatibleModel:
             raise self._transport.error(Failure(InvalidOutputError, said), spent)
         return Reply(text=text, usage=spent.usage, latency_s=spent.seconds, tool_calls=answer.tool_calls)
 
+    def body(self, request: Request) -> bytes:
+        """The JSON body that `complete` would send for this request."""
+        return self._body(request, request.messages, self._refused)
+
+    def headers(self) -> dict[str, str]:
+        """The headers that carry the key."""
+        return self._transport.headers()
+
+    def scrub(self, text: str) -> str:
+        """The text without the key."""
+        return self._transport.scrub(text)
+
     async def list_models(self) -> list[str]:
         """The names of the models that the endpoint serves.
 

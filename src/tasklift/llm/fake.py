@@ -21,6 +21,8 @@ from aiohttp import web
 from tasklift.errors import InvalidOutputError, ModelError, TaskliftError
 from tasklift.llm.calls import ToolCall
 from tasklift.llm.counting import least_answer
+from tasklift.llm.fake_batches import FakeBatches
+from tasklift.llm.fake_prefix import PrefixCache
 from tasklift.llm.model import Reply, Request
 from tasklift.prediction import Usage
 
@@ -198,6 +200,7 @@ class FakeEndpoint:
     Attributes:
         context_tokens: longer prompts are refused as too long; None at first: none is.
         prefixes: its prefix cache; at first there is none.
+        batches: `/v1/files` and `/v1/batches`.
         model: the first model's name.
         shutdown_dates: model -> day on which `/v1/models` says that it ends; empty at first.
         received: the body of every chat request so far.
@@ -217,6 +220,7 @@ class FakeEndpoint:
     ) -> None:
         self.context_tokens: int | None = None
         self.prefixes = PrefixCache(0)
+        self.batches = FakeBatches(self._answer_batched)
         self.models = tuple(models)
         self.shutdown_dates: dict[str, str | int] = {}
         self.model = self.models[0]
@@ -233,6 +237,7 @@ class FakeEndpoint:
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", self._list)
+        self.batches.add_to(app.router)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
 
     @property
@@ -289,6 +294,9 @@ class FakeEndpoint:
         if body.get("stream"):
             return await _stream(request, body, completion)
         return web.json_response(completion, status=behaviour.status, headers=behaviour.headers)
+
+    def _answer_batched(self, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        return 200, self.completion(body, next(self._script, self._default))
 
     def completion(self, body: Mapping[str, Any], behaviour: Behaviour) -> dict[str, Any]:
         """The chat completion that answers a request body."""
@@ -355,27 +363,6 @@ class FakeEndpoint:
         if request.transport is not None:
             request.transport.close()
         return web.Response()
-
-
-class PrefixCache:
-    """What a provider's prefix cache would serve: the longest beginning of a prompt that an earlier one had.
-
-    Args:
-        block: words that are kept together; 0: nothing is ever served.
-    """
-
-    def __init__(self, block: int) -> None:
-        self._block = block
-        self._seen: set[tuple[str, ...]] = set()
-
-    def served(self, words: Sequence[str]) -> int:
-        """Words of this prompt that are served; from now on it may serve others."""
-        if not self._block:
-            return 0
-        starts = [tuple(words[:end]) for end in range(self._block, len(words) + 1, self._block)]
-        known = max((len(start) for start in starts if start in self._seen), default=0)
-        self._seen.update(starts)
-        return known
 
 
 def _words(body: Mapping[str, Any]) -> list[str]:

@@ -92,7 +92,7 @@ class LocalModel:
         self._folder = folder or prepare(default_home())
         for file in ("config.json", "tokenizer.json", "model.safetensors"):
             if not (self._folder / file).is_file():
-                raise ArtifactError(f"{self._folder} has no {file}; delete the folder and run `tasklift models pull`")
+                raise ArtifactError(f"{self._folder} has no {file}; delete the folder and run `tasklift weights pull`")
         self._generator = generator
         self._threads = threads
         self._dtype: Dtype = dtype

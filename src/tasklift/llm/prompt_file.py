@@ -91,13 +91,7 @@ class PromptText(Schema):
 
     def to_file(self) -> str:
         """The prompt as a file that reads back as the same prompt."""
-        said = self.model_dump(mode="json", exclude_defaults=True, exclude={"system", "user", "parameters", "examples"})
-        lines = [f"{key} = {_toml(value)}" for key, value in said.items()]
-        for name, table in (("parameters", [self.parameters] if self.parameters else []), ("examples", self.examples)):
-            for row in table:
-                values = row.model_dump() if isinstance(row, Shot) else row
-                lines += ["", f"[[{name}]]" if name == "examples" else f"[{name}]"]
-                lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
+        lines = _toml_lines(self.model_dump(mode="json", exclude_defaults=True, exclude={"system", "user"}))
         front = "\n".join([FENCE, *lines, FENCE, ""]) if lines else ""
         system = f"<!-- system -->\n{_ended(self.system)}" if self.system else ""
         return f"{front}{system}<!-- user -->\n{_ended(self.user)}"
@@ -278,6 +272,27 @@ def _stripped(text: str) -> str:
 
 def _ended(text: str) -> str:
     return f"{text}\n"
+
+
+def overlay_file(row: Mapping[str, Any]) -> str:
+    """An overlay as a file."""
+    return "\n".join([*_toml_lines({key: value for key, value in row.items() if value}), ""])
+
+
+def _toml_lines(row: Mapping[str, Any]) -> list[str]:
+    """Plain values first, then tables, then lists of tables."""
+    tables = {key: [value] for key, value in row.items() if isinstance(value, Mapping)}
+    lists = {key: value for key, value in row.items() if isinstance(value, list) and value}
+    lines = [f"{key} = {_toml(value)}" for key, value in row.items() if key not in tables and key not in lists]
+    for name, values in {**tables, **lists}.items():
+        for one in values:
+            lines += ["", f"[{name}]" if name in tables else f"[[{name}]]"]
+            lines += [f"{_toml_key(key)} = {_toml(value)}" for key, value in one.items()]
+    return lines
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[\w-]+", key, re.ASCII) else json.dumps(key, ensure_ascii=False)
 
 
 def _toml(value: Any) -> str:

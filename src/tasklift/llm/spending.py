@@ -80,6 +80,12 @@ class Meter:
             self.spent_usd += spent_usd
             self.calls += answered
 
+    def add(self, spent_usd: float, calls: int) -> None:
+        """Calls have ended that nothing was set aside for, such as those of a batch."""
+        with self._lock:
+            self.spent_usd += spent_usd
+            self.calls += calls
+
     async def wait_for_others(self) -> None:
         """Until no call is under way and its answer is written down."""
         # Polled: the calls may belong to other threads and event loops.
@@ -160,6 +166,11 @@ def spending_under(meter: Meter | None) -> Iterator[None]:
         yield
     finally:
         _METER.reset(token)
+
+
+def current_meter() -> Meter | None:
+    """The meter of the block that we are in."""
+    return _METER.get()
 
 
 def metered(model: Model) -> Model:

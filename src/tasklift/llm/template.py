@@ -16,7 +16,7 @@ from tasklift.errors import ConfigError
 from tasklift.llm.model import Message
 
 #: What a template may name.
-FIELDS = frozenset({"instruction", "labels", "form", "cue", "tone", "policy", "examples", "passages", "text", "input"})
+FIELDS = frozenset({"instruction", "labels", "tone", "policy", "form", "cue", "examples", "passages", "text", "input"})
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
@@ -26,9 +26,9 @@ class Template:
     """A system and a user template.
 
     Both see `instruction`, `tone` and `policy` (texts), `labels` (label -> definition), `form` (what an answer must
-    look like), `cue` (the word before an answer, such as `Label`), `examples` (list of objects with `text` and `label`,
-    the answer as it should be written, the nearest last), `passages` (of documents: objects with `number`, `document`,
-    `heading` and `text`, the nearest first), `text` (the main input text) and `input` (all input fields).
+    look like), `cue` (the word before an answer, such as `Label`), `examples` (list of objects with `text` and
+    `label`, the answer as it should be written, the nearest last), `passages` (of documents: objects with `number`,
+    `document`, `heading` and `text`, the nearest first), `text` (the main input text) and `input` (all input fields).
     What does not change from row to row belongs into `system`: a prefix cache then serves it.
     """
 
@@ -67,6 +67,10 @@ class Template:
     def fields(self) -> frozenset[str]:
         """What its two parts name, of a template that `check` found right."""
         return _named(self.system) | _named(self.user)
+
+    def names(self, field: str) -> bool:
+        """Does either part place `field` itself?"""
+        return field in self.fields()
 
     def render(self, values: Mapping[str, Any]) -> tuple[Message, ...]:
         """System and user message; an empty system template gives no system message.

@@ -154,6 +154,14 @@ class Transport:
         limits = (options.requests_per_minute, options.tokens_per_minute)
         self._requests, self._tokens = (_Bucket(limit, now) if limit else None for limit in limits)
 
+    def headers(self) -> dict[str, str]:
+        """The headers that carry the key."""
+        return self._key.headers()
+
+    def scrub(self, text: str) -> str:
+        """The text without the key."""
+        return self._key.scrub(text)
+
     def slot(self) -> asyncio.Semaphore:
         """Enter this around one `complete`: it bounds how many are under way."""
         return self._pool().slots

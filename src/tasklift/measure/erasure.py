@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tasklift.errors import DataError
-from tasklift.measure.store import EvaluationFolder
+from tasklift.measure.store import AGAIN, EvaluationFolder
 
 #: Which reports show texts, and of which rows: one JSON object a line, in the state folder.
 NOTED = "reports_with_texts.jsonl"
@@ -37,7 +37,8 @@ def erase_rows(folder: Path, rows: Collection[str]) -> None:
     """
     store = EvaluationFolder(folder)
     with store.held():
-        _rewrite(folder / "predictions.jsonl", rows)
+        for place in (folder, folder / AGAIN):
+            _rewrite(place / "predictions.jsonl", rows)
         manifest = store.manifest()
         if manifest is not None:
             manifest["rows"] = [row for row in manifest["rows"] if row["id"] not in rows]
@@ -47,10 +48,10 @@ def erase_rows(folder: Path, rows: Collection[str]) -> None:
 
 def predictions_of(folder: Path, rows: Collection[str]) -> list[dict[str, Any]]:
     """What candidates answered to these rows."""
-    stored = EvaluationFolder(folder).predictions()
     return [
         {"evaluation": folder.name, "candidate": candidate, "row": row, "prediction": found[row].to_json()}
-        for candidate, found in stored.items()
+        for place in (folder, folder / AGAIN)
+        for candidate, found in EvaluationFolder(place).predictions().items()
         for row in rows
         if row in found
     ]

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from tasklift.dataset import Dataset, overlapping_texts, refuse_leakage
 from tasklift.measure.asking import Asking
-from tasklift.measure.metrics import Comparison, Scores, compare, right_of, score
+from tasklift.measure.metrics import Comparison, Scores, compare, right_of, score, source_values
 from tasklift.measure.noise import NoiseFloor
 from tasklift.measure.store import EvaluationFolder
 from tasklift.metrics.base import check_metrics
@@ -48,6 +48,7 @@ class CandidateResult:
         predictions: one a row, in row order.
         latencies_s: seconds of single requests.
         scores: the figures.
+        by_source: metric -> [rows], of metrics that hold answers against their source.
     """
 
     name: str
@@ -56,6 +57,7 @@ class CandidateResult:
     predictions: tuple[Prediction, ...]
     latencies_s: tuple[float, ...]
     scores: Scores
+    by_source: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -257,9 +259,16 @@ class _Run:
             latencies = await asking.latencies(predictions, self._latencies_before(candidate))
         finally:
             await candidate.aclose()
-        scores = score(predictions, self.rows.outputs, latencies, self.options.reviewer_accuracy, self.task)
+        by_source = source_values(predictions, self.rows.outputs, self.task, self.rows.inputs)
+        scores = score(predictions, self.rows.outputs, latencies, self.options.reviewer_accuracy, self.task, by_source)
         result = CandidateResult(
-            name, _card_of(candidate, self.task), _traits(candidate), tuple(predictions), tuple(latencies), scores
+            name,
+            _card_of(candidate, self.task),
+            _traits(candidate),
+            tuple(predictions),
+            tuple(latencies),
+            scores,
+            by_source,
         )
         self.progress.finished(result)
         return result
@@ -325,14 +334,30 @@ def _candidate_row(result: CandidateResult) -> dict[str, Any]:
         "strategy": card.strategy,
         "family": card.family,
         "fingerprint": card.fingerprint,
-        "parameters": dict(card.parameters),
+        "parameters": _without_examples(card.parameters),
         "setup": setup,
         "notes": dict(card.notes),
         # What re-scores its stages; settings of others may hold texts.
         "settings": dict(card.settings) if card.family == "layered" else {},
         "traits": dict(result.traits),
         "latencies_s": [round(seconds, 6) for seconds in result.latencies_s],
+        **(
+            {"by_source": {name: list(values) for name, values in result.by_source.items()}} if result.by_source else {}
+        ),
     }
+
+
+def _without_examples(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A prompt is named by its version: its examples, which may be customers' texts, stand there."""
+    material = parameters.get("material")
+    if not material:
+        return dict(parameters)
+    overlays = {
+        name: {part: value for part, value in one.items() if part != "examples"}
+        for name, one in material.get("overlays", {}).items()
+    }
+    kept = {part: value for part, value in material.items() if part != "examples"}
+    return {**parameters, "material": kept | ({"overlays": overlays} if overlays else {})}
 
 
 def _card_of(candidate: Candidate, task: Task) -> Card:

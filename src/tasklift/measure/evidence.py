@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,9 @@ from tasklift.errors import DataError
 from tasklift.measure.evaluation import CandidateResult, Evaluation
 from tasklift.measure.judged import Judged
 from tasklift.measure.metrics import right_of
-from tasklift.measure.noise import NoiseFloor
 from tasklift.prediction import Usage
 from tasklift.strategies.artifact import fingerprint_of
 from tasklift.strategy import Resources
-from tasklift.task import Task
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -175,14 +173,19 @@ class Evidence:
     @classmethod
     def from_evaluation(cls, evaluation: Evaluation) -> Evidence:
         """All measured candidates but people, who are priced and not measured."""
+        found = cls._of_results(evaluation)
+        floors = {name: one.floor for name, one in evaluation.noise.items()}
+        options = {name: replace(one, noise_floor=floors.get(name)) for name, one in found.options.items()}
+        return replace(found, options=options)
+
+    @classmethod
+    def _of_results(cls, evaluation: Evaluation) -> Evidence:
         rows = evaluation.rows
         results = [result for result in evaluation.results if result.card.family != "human"]
         return cls(
             source=f"evaluation {evaluation.id}",
             item_ids=tuple(row.id for row in rows),
-            options={
-                r.name: _measured(r, rows.outputs, evaluation.task, evaluation.noise.get(r.name)) for r in results
-            },
+            options={r.name: _measured(r, evaluation) for r in results},
             expected=tuple(rows.outputs),
             slices=tuple(row.slice for row in rows),
             clusters=_clusters([row.group for row in rows]),
@@ -197,12 +200,13 @@ class Evidence:
         )
 
 
-def _measured(result: CandidateResult, expected: Sequence[Any], task: Task, noise: NoiseFloor | None) -> OptionEvidence:
+def _measured(result: CandidateResult, evaluation: Evaluation) -> OptionEvidence:
+    expected = evaluation.rows.outputs
     hosted = result.card.parameters.get("model") if result.traits["remote"] else None
     return OptionEvidence(
         name=result.name,
         family=result.card.family,
-        score=right_of(result.predictions, expected, task),
+        score=right_of(result.predictions, expected, evaluation.task),
         deferred=np.array([p.deferred for p in result.predictions], dtype=bool),
         failed=np.array([p.error is not None for p in result.predictions], dtype=bool),
         outputs=tuple(p.output for p in result.predictions),
@@ -212,7 +216,6 @@ def _measured(result: CandidateResult, expected: Sequence[Any], task: Task, nois
         traits=result.traits,
         model=str(hosted) if hosted else None,
         fingerprint=result.card.fingerprint,
-        noise_floor=noise.floor if noise else None,
     )
 
 

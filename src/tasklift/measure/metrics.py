@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasklift.metrics.base import Cases, estimate, open_metric
+from tasklift.metrics.base import Cases, RowwiseMetric, estimate, open_metric
 from tasklift.metrics.right import Accuracy
 from tasklift.prediction import Prediction, Usage
+from tasklift.stats.bootstrap import mean_metric
 from tasklift.stats.comparison import holm, mcnemar_midp
 from tasklift.stats.confidence import brier, expected_calibration_error
 from tasklift.stats.intervals import Interval, paired_difference, wilson
@@ -40,6 +41,9 @@ class Scores:
         usage: quantities of all rows together.
         failures: kind -> count.
         skipped_model: share of rows where a few-shot candidate needed no model; None for others.
+        rules: business rule -> what it did (blocked, repaired, deferred, conflict) -> rows.
+        abstained: rows that the model itself left to a person.
+        prompt_cut: rows whose prompt was longer than the model's context, and was cut.
         figures: the task's other metrics on answered rows, by name, with BCa intervals.
     """
 
@@ -56,6 +60,9 @@ class Scores:
     usage: Usage
     failures: dict[str, int] = field(default_factory=dict)
     skipped_model: float | None = None
+    rules: dict[str, dict[str, int]] = field(default_factory=dict)
+    abstained: int = 0
+    prompt_cut: int = 0
     figures: dict[str, Interval] = field(default_factory=dict)
 
     @property
@@ -111,19 +118,39 @@ def figures_of(
     predictions: Sequence[Prediction],
     expected: Sequence[Any],
     task: Task,
-    clusters: Sequence[str] | None = None,
+    by_source: Mapping[str, Sequence[float]] | None = None,
 ) -> dict[str, Interval]:
-    """The task's metrics other than accuracy and macro-F1, on answered rows, each with its 95% BCa interval."""
+    """The task's metrics other than accuracy and macro-F1, on answered rows, each with its 95% BCa interval.
+
+    Args:
+        by_source: what `source_values` gave, for the metrics that need the sources.
+    """
     kept = [at for at, p in enumerate(predictions) if not p.deferred]
     found: dict[str, Interval] = {}
     if not kept:
         return found
     answered = cases_of([predictions[i] for i in kept], [expected[i] for i in kept], task)
-    groups = [clusters[i] for i in kept] if clusters is not None else None
     for name in task.metrics:
         metric = open_metric(name, task.output.kind)
-        if name not in ("accuracy", "macro_f1") and not metric.needs_sources:
-            found[name] = estimate(metric, metric.measure(answered), groups)
+        if metric.needs_sources and name in (by_source or {}):
+            values = [(by_source or {})[name][i] for i in kept]
+            found[name] = estimate(metric, mean_metric(values))
+        elif name not in ("accuracy", "macro_f1") and not metric.needs_sources:
+            found[name] = estimate(metric, metric.measure(answered))
+    return found
+
+
+def source_values(
+    predictions: Sequence[Prediction], expected: Sequence[Any], task: Task, sources: Sequence[Mapping[str, Any]]
+) -> dict[str, tuple[float, ...]]:
+    """Metric -> [rows], for metrics that hold answers against their source: a stored evaluation has no texts, so
+    these values are kept with it."""
+    found = {}
+    for name in task.metrics:
+        metric = open_metric(name, task.output.kind)
+        if metric.needs_sources and isinstance(metric, RowwiseMetric):
+            values = metric.rows(cases_of(predictions, expected, task, sources))
+            found[name] = tuple(round(float(value), 6) for value in values)
     return found
 
 
@@ -133,6 +160,7 @@ def score(
     latencies_s: Sequence[float],
     reviewer_accuracy: float,
     task: Task | None = None,
+    by_source: Mapping[str, Sequence[float]] | None = None,
 ) -> Scores:
     """All figures of one candidate.
 
@@ -140,6 +168,7 @@ def score(
         latencies_s: seconds of single requests.
         reviewer_accuracy: declared share of deferred rows that a person gets right.
         task: says what is right and which metrics are wanted; None: outputs are labels.
+        by_source: metric -> [rows], of those that hold answers against their source.
     """
     right = right_of(predictions, expected, task)
     one_label = task is None or task.output.kind == "label"
@@ -172,8 +201,21 @@ def score(
         usage=total,
         failures=dict(failed),
         skipped_model=sum(skipped) / len(predictions) if skipped else None,
-        figures=figures_of(predictions, expected, task) if task is not None else {},
+        rules=rule_counts(predictions),
+        abstained=sum(bool(p.notes.get("abstained")) for p in predictions),
+        prompt_cut=sum("cut" in p.notes for p in predictions),
+        figures=figures_of(predictions, expected, task, by_source) if task is not None else {},
     )
+
+
+def rule_counts(predictions: Sequence[Prediction]) -> dict[str, dict[str, int]]:
+    """Business rule -> what it did -> rows, over answers and the stages behind them."""
+    found: dict[str, Counter[str]] = {}
+    for prediction in predictions:
+        for one in (prediction, *prediction.children):
+            for entry in one.notes.get("rules", ()):
+                found.setdefault(entry["rule"], Counter())[entry["did"]] += 1
+    return {rule: dict(counts) for rule, counts in found.items()}
 
 
 def compare(rights: dict[str, NDArray[np.float64]], reference: str) -> dict[str, Comparison]:

@@ -71,12 +71,14 @@ def noise_floor(
     moves = (second - first)[~np.isnan(first) & ~np.isnan(second)]
     agreement = wilson(float(same.sum()), len(same))
     rows, z = len(moves), float(ndtri(1 - LEVEL / 2))
+    if exact and bool(same.all()):
+        return NoiseFloor(how, rows, agreement, Interval(0.0, 0.0, 0.0), 0.0)
     if rows == 0:
         return NoiseFloor(how, 0, agreement, Interval(0.0, -1.0, 1.0), 1.0)
     squares, middle = float(moves @ moves) + 2, float(moves.sum()) / (rows + 2)
     half = z * math.sqrt((squares / (rows + 2) - middle**2) / (rows + 2))
     seen = float(moves.mean())
-    floor = 0.0 if exact and bool(same.all()) else max(abs(seen), z * math.sqrt(squares) / (rows + 2))
+    floor = max(abs(seen), z * math.sqrt(squares) / (rows + 2))
     return NoiseFloor(how, rows, agreement, Interval(seen, max(middle - half, -1), min(middle + half, 1)), floor)
 
 

@@ -113,7 +113,9 @@ def overlay_matrix(
 
 def _cells(evaluation: Evaluation, overlay: str, name: str, slices: Sequence[str]) -> Iterator[Cell]:
     outputs = evaluation.rows.outputs
-    base, own = (right_of(evaluation.result(one).predictions, outputs) for one in (name, f"{name}+{overlay}"))
+    base, own = (
+        right_of(evaluation.result(one).predictions, outputs, evaluation.task) for one in (name, f"{name}+{overlay}")
+    )
     for part, which in _parts(evaluation.rows, slices).items():
         cell = _cell(base[which], own[which])
         if cell is not None:

@@ -129,7 +129,8 @@ def measured(pair: tuple[Evaluation, Evaluation], refs: tuple[str, str], prices:
     place = {row.id: at for at, row in enumerate(pair[1].rows)}
     order = [place[row.id] for row in rows]
     said = [one.predictions for one in results]
-    first, second = right_of(said[0], rows.outputs), right_of(said[1], pair[1].rows.outputs)[order]
+    first = right_of(said[0], rows.outputs, pair[0].task)
+    second = right_of(said[1], pair[1].rows.outputs, pair[1].task)[order]
     both = ~np.isnan(first) & ~np.isnan(second)
     expected = [str(row.output) for row in rows]
     gained, lost = (first == 0) & (second == 1) & both, (first == 1) & (second == 0) & both

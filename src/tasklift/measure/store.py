@@ -15,6 +15,8 @@ from tasklift.lock import is_locked, locked
 from tasklift.prediction import Prediction
 
 SCHEMA_VERSION = 1
+#: Folder inside an evaluation's that holds the second runs of an A/A run.
+AGAIN = "again"
 #: Predictions are handed to the system at once, so that a killed process loses none; this often they are also
 #: forced to the disk: so many seconds a power cut may cost.
 SYNC_EVERY_S = 5.0

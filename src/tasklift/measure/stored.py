@@ -90,5 +90,6 @@ def _result(
         output=task.output.model_dump(),
     )
     latencies = tuple(row["latencies_s"])
-    scores = score(predictions, rows.outputs, latencies, reviewer_accuracy, task)
-    return CandidateResult(row["name"], card, row["traits"], predictions, latencies, scores)
+    scores = score(predictions, rows.outputs, latencies, reviewer_accuracy, task, row.get("by_source"))
+    by_source = row.get("by_source", {})
+    return CandidateResult(row["name"], card, row["traits"], predictions, latencies, scores, by_source)

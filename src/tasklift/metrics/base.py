@@ -17,6 +17,8 @@ from tasklift.stats.intervals import Interval, wilson
 from tasklift.task import Output, Right, Task
 
 Floats = NDArray[np.float64]
+#: Metrics that a gate can look at: their posterior is drawn together with the costs.
+GATED = ("accuracy", "macro_f1")
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,11 @@ def check_metrics(task: Task) -> None:
     """
     for name in task.metrics:
         open_metric(name, task.output.kind)
+    if task.metrics[0] not in GATED:
+        raise ConfigError(
+            f"the first metric is what the gate min_metric looks at, and {task.metrics[0]!r} cannot be: put 'accuracy' "
+            "first (the share of answers that count as right, which [right] defines)"
+        )
     named = task.right.metric
     if named is not None and not isinstance(open_metric(named, task.output.kind), RowwiseMetric):
         raise ConfigError(f"right.metric = {named!r} gives no value of a single row; take one that does")

@@ -13,6 +13,8 @@ from typing import Any
 from tasklift.prediction import Prediction
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
 
+_Asked = tuple[Input, asyncio.Future[Prediction]]
+
 #: How long the first request of an idle candidate waits for company.
 WINDOW_S = 0.002
 
@@ -60,18 +62,18 @@ class Budgeted(Wrapped):
 class Batched(Wrapped):
     """A local candidate whose single requests are put together.
 
-    One batch runs at a time, on the one worker thread. When it is done, everything that waits goes into
-    the next, up to the candidate's batch size; an idle candidate waits a moment for company first.
+    One batch runs at a time, on the one worker thread. When it is done, everything that waits for the same overlay
+    goes into the next, up to the candidate's batch size; an idle candidate waits a moment for company first.
 
     Args:
-        inner: what answers; it must not depend on the context beyond the seed.
+        inner: what answers; it must not depend on the context beyond the overlay.
         window_s: that moment.
     """
 
     def __init__(self, inner: Candidate, window_s: float = WINDOW_S) -> None:
         super().__init__(inner)
         self._window_s = window_s
-        self._waiting: deque[tuple[Input, asyncio.Future[Prediction]]] = deque()
+        self._waiting: dict[str | None, deque[_Asked]] = {}  # by overlay; the first one has waited longest
         self._runner: asyncio.Task[None] | None = None
 
     async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
@@ -81,7 +83,7 @@ class Batched(Wrapped):
         futures: list[asyncio.Future[Prediction]] = []
         for value in inputs:
             future: asyncio.Future[Prediction] = loop.create_future()
-            self._waiting.append((value, future))
+            self._waiting.setdefault(ctx.overlay, deque()).append((value, future))
             futures.append(future)
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run())
@@ -92,21 +94,25 @@ class Batched(Wrapped):
     async def _run(self) -> None:
         await asyncio.sleep(self._window_s)
         while self._waiting:
-            size = min(len(self._waiting), self.traits.batch_size)
-            batch = [self._waiting.popleft() for _ in range(size)]
+            overlay, waiting = next(iter(self._waiting.items()))
+            del self._waiting[overlay]
+            batch = [waiting.popleft() for _ in range(min(len(waiting), self.traits.batch_size))]
+            if waiting:
+                self._waiting[overlay] = waiting  # at the end: every overlay has its turn
             batch = [(value, future) for value, future in batch if not future.done()]  # callers that gave up
             if batch:
-                await self._answer(batch)
+                await self._answer(overlay, batch)
 
-    async def _answer(self, batch: Sequence[tuple[Input, asyncio.Future[Prediction]]]) -> None:
+    async def _answer(self, overlay: str | None, batch: Sequence[_Asked]) -> None:
         try:
-            answers = await self.inner.predict([value for value, _ in batch], Context())
+            answers = await self.inner.predict([value for value, _ in batch], Context(overlay=overlay))
+            told = list(zip(batch, answers, strict=True))
         except Exception as error:  # every waiting caller has to hear of it: none may wait for ever
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_, future), answer in zip(batch, answers, strict=True):
+        for (_, future), answer in told:
             if not future.done():
                 future.set_result(answer)
 

@@ -17,6 +17,7 @@ from tasklift.errors import TaskliftError, TrafficError, UnknownIdError
 from tasklift.llm.model import Message, Request
 from tasklift.operate.release import Release, Releases
 from tasklift.operate.review import Review, reviews_of
+from tasklift.operate.suspension import SUSPENDED, left_to_people
 from tasklift.operate.tables import feedback, traces
 from tasklift.prediction import Prediction
 from tasklift.strategies.artifact import Card, read_card
@@ -129,7 +130,8 @@ async def explain(database: Database, state: Path, identity: str, train: Dataset
     try:
         card = read_card(folder)
         if trace.input is not None:
-            prompts = await prompts_of(load_candidate(folder), trace.input, trace.row["overlay"], trace.prediction)
+            ctx = Context(overlay=trace.row["overlay"] or None)
+            prompts = await prompts_of(load_candidate(folder), trace.input, ctx, trace.prediction)
             missing += rendered_otherwise(prompts, trace.prediction)
     except TaskliftError as error:
         missing.append(f"the candidate cannot be read: {error}")
@@ -141,12 +143,11 @@ async def explain(database: Database, state: Path, identity: str, train: Dataset
 
 
 async def prompts_of(
-    candidate: Candidate, value: Input, overlay: str = "", said: Prediction | None = None
+    candidate: Candidate, value: Input, ctx: Context, said: Prediction | None = None
 ) -> dict[str, list[dict[str, str]]]:
     """Stage -> messages as they were sent, for every stage that asks a model; the model is not called.
 
     Args:
-        overlay: that was asked for.
         said: the answer: its notes tell what was cut from a prompt that was too long.
     """
     stages = {"prompt": getattr(candidate, "prompt", None), "core": getattr(candidate, "core", None), "": candidate}
@@ -154,7 +155,7 @@ async def prompts_of(
     for name, stage in stages.items():
         if isinstance(stage, PromptedCandidate):
             cut = next((Cut.of_notes(one.notes) for one in _all(said) if "cut" in one.notes), UNCUT)
-            request = await stage.rendered(value, Context(overlay=overlay or None), cut)
+            request = await stage.rendered(value, ctx, cut)
             found[name or "prompt"] = [{"role": one.role, "content": one.content} for one in request.messages]
     return found
 
@@ -231,6 +232,8 @@ async def replay(database: Database, state: Path, identity: str) -> Replay:
         (after,) = await candidate.predict([trace.input], Context(overlay=trace.row["overlay"] or None))
     finally:
         await candidate.aclose()
+    if trace.prediction.notes.get(SUSPENDED):
+        after = left_to_people(after)
     return Replay(trace.prediction, after, candidate.traits.deterministic)
 
 

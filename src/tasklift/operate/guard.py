@@ -79,7 +79,7 @@ class Guard:
                 refuted = await self._refuted(task, route)
                 if refuted:
                     _log.warning("%s: the certificate is suspended: %s", task, refuted)
-                    return await self.releases.suspend(task, GUARD, overlay, refuted)
+                    return await self.releases.suspend(task, GUARD, overlay, refuted, release.version)
         return None
 
     async def _broken(self, release: Release, overlay: str, route: Route) -> str:

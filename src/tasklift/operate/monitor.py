@@ -103,6 +103,9 @@ async def trial_figures(
 ) -> TrialFigures | None:
     """The figures of a challenger and of what it stands against, since its trial began; None without a challenger.
 
+    The challenger's answers are told by the release that brought it, not by a clock: one that is set back must not
+    blind the guard.
+
     Args:
         since: Unix seconds when the trial began.
     """
@@ -111,11 +114,15 @@ async def trial_figures(
     limit_s = route.guards.max_latency_s
     name = "shadow" if route.shadow else "canary"
     async with database.read() as connection:
-        base = select(traces).where(traces.c.task == release.task, traces.c.at >= since)
+        base = select(traces).where(traces.c.task == release.task)
         if overlay:
             base = base.where(traces.c.overlay == overlay)
-        stable = base.where(traces.c.arm == "stable", traces.c.candidate == route.stable.candidate)
-        other = base.where(traces.c.arm == name, traces.c.candidate == route.challenger.candidate)
+        other = base.where(traces.c.arm == name, traces.c.release == route.challenger.version)
+        first = (await connection.execute(select(func.min(other.subquery().c.at)))).scalar_one()
+        since = since if first is None else min(since, first)
+        stable = base.where(
+            traces.c.arm == "stable", traces.c.candidate == route.stable.candidate, traces.c.at >= since
+        )
         counted = [await _counted(connection, query, limit_s) for query in (stable, other)]
         labels = await _labels(connection, release.task, since)
         if route.shadow:

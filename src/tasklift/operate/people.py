@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import delete, insert, select
 
+from tasklift.errors import ConfigError
 from tasklift.operate.tables import erasing, feedback, objections, reviews, traces
 from tasklift_platform import audit
 from tasklift_platform.database import Database
@@ -42,8 +43,11 @@ async def set_objection(database: Database, subject: str, objects: bool, by: str
     """Note that a person's rows must not be trained on, or that they may be again.
 
     Raises:
+        ConfigError: the identifier is empty.
         DatabaseError: it could not be stored.
     """
+    if not person_key(subject):
+        raise ConfigError("whose rows must not be trained on: the identifier is empty")
     digest = objection_digest(subject)
     async with database.write() as connection:
         await connection.execute(delete(objections).where(objections.c.digest == digest))

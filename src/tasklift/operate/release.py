@@ -83,7 +83,8 @@ class Route:
         share: 0 to 1.
         shadow: the challenger's answers are kept and compared, never sent.
         guards: limits of the trial.
-        suspended: why the certificate of the stable candidate no longer holds; '': it does.
+        suspended: why the certificate of the stable candidate no longer holds; '': it does. Until another candidate
+            comes, all answers are left to people.
     """
 
     stable: Arm
@@ -193,11 +194,16 @@ class Releases:
 
         Raises:
             ArtifactError: it is gone or damaged; what is in production stays.
-            ReleaseError: there is nothing that a trial could be compared with.
+            ReleaseError: there is nothing that a trial could be compared with, or its certificate was suspended.
             ConflictError: somebody else released at the same moment.
         """
         self._check(arm.candidate)
         before = await self.current(task)
+        if suspended := await self._suspension(task, arm.candidate):
+            raise ReleaseError(
+                f"{task}: the certificate of {arm.name} {arm.candidate[:12]} was suspended ({suspended}); "
+                "`tasklift retrain`, or an evaluation on new rows, makes a candidate with a new one"
+            )
         version = before.version + 1 if before else 1
         arm = replace(arm, version=version)
         known = before.route(trial.overlay) if before else None
@@ -226,7 +232,8 @@ class Releases:
             raise ReleaseError(f"{task}: no candidate is on trial; `tasklift release {task} --candidate F --canary 5%`")
         self._check(route.challenger.candidate)
         said = ("promote", overlay, f"{route.challenger.name} answers everything")
-        return await self._append(before, task, by, said, Route(route.challenger))
+        suspended = await self._suspension(task, route.challenger.candidate)
+        return await self._append(before, task, by, said, Route(route.challenger, suspended=suspended))
 
     async def rollback(
         self, task: str, by: str, overlay: str = ALL, reason: str = "", expect: int | None = None
@@ -250,14 +257,34 @@ class Releases:
         else:
             arm = await self._before(task, overlay, route.stable)
             self._check(arm.candidate)
-            said, after = f"{arm.name} {arm.candidate[:12]} answers again", Route(arm)
+            said = f"{arm.name} {arm.candidate[:12]} answers again"
+            after = Route(arm, suspended=await self._suspension(task, arm.candidate))
         words = f"{said}: {reason}" if reason else said
         return await self._append(before, task, by, ("rollback", overlay, words), after)
 
-    async def suspend(self, task: str, by: str, overlay: str, reason: str) -> Release:
-        """Say that the certificate of the stable candidate no longer holds."""
+    async def suspend(self, task: str, by: str, overlay: str, reason: str, expect: int | None = None) -> Release:
+        """Say that the certificate of the stable candidate no longer holds: its answers are left to people.
+
+        Args:
+            expect: only where this is still the newest version.
+
+        Raises:
+            ReleaseError: nothing is released.
+            ConflictError: somebody else acted at the same moment.
+        """
         before, route = await self._existing(task, overlay)
+        if expect is not None and before.version != expect:
+            raise ConflictError(f"{task}: release {before.version} came after {expect}; nothing was suspended")
         return await self._append(before, task, by, ("suspend", overlay, reason), replace(route, suspended=reason))
+
+    async def _suspension(self, task: str, candidate: str) -> str:
+        """Why the certificate of a candidate was suspended, whenever that was; '' where it was not. A certificate is
+        a part of its candidate, so only another candidate brings a new one."""
+        for row in await self.history(task):
+            for route in row.routes.values():
+                if route.suspended and route.stable.candidate == candidate:
+                    return route.suspended
+        return ""
 
     async def _existing(self, task: str, overlay: str) -> tuple[Release, Route]:
         before = await self.current(task)

@@ -15,6 +15,7 @@ from tasklift.errors import ReleaseError
 from tasklift.operate.policy import kept_input
 from tasklift.operate.review import add_review
 from tasklift.operate.route import Live, LiveArm, LiveRoute, Router, is_challenged
+from tasklift.operate.suspension import left_to_people
 from tasklift.operate.traffic import Trace, TraceWriter, new_id
 from tasklift.prediction import Prediction, Usage
 from tasklift.serving import Serving
@@ -130,6 +131,8 @@ class Service:
         challenged = is_challenged(route, task, asked.sticky or secrets.token_hex(8))
         arm = route.challenger if challenged and route.challenger is not None else route.stable
         predictions = await _predict(arm.candidate, values, served.policy.timeout_s, asked.overlay)
+        if route.route.suspended and arm is route.stable:
+            predictions = [left_to_people(prediction) for prediction in predictions]
         answers = []
         for value, prediction in zip(values, predictions, strict=True):
             answered = await self._traced(served, arm, "canary" if challenged else "stable", value, prediction, asked)

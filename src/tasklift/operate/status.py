@@ -105,4 +105,8 @@ def certificate_line(certificate: Mapping[str, Any], audit: Audit, suspended: st
     sure = 1 - certificate["delta"]
     promise = f"risk <= {certificate['alpha']:.0%} with probability {sure:.0%}, from {certificate['n']} rows"
     seen = f"audit: {audit.wrong} of {audit.audited} wrong"
-    return f"certificate {'SUSPENDED, ' if suspended else ''}{promise}; {seen}{': ' + suspended if suspended else ''}"
+    if suspended:
+        return (
+            f"certificate SUSPENDED ({suspended}): every answer is left to people until another candidate is released"
+        )
+    return f"certificate {promise}; {seen}"

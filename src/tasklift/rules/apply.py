@@ -85,7 +85,7 @@ def apply_rules(rules: Sequence[Named], found: Prediction, value: Mapping[str, A
     """
     if not rules or found.error is not None or found.deferred:
         return found
-    sources = tuple(str(one["document"]) for one in found.citations)
+    sources = tuple(str(one.get("document", "")) for one in found.citations)
     said = Said(found.output, value, found.confidence, sources)
     log: list[dict[str, str]] = []
     for at, named in enumerate(rules):
@@ -125,5 +125,5 @@ def _ended(found: Prediction, then: str, log: list[dict[str, str]]) -> Predictio
         "children": (*found.children, replace(found, children=(), notes={"stage": "before rules"})),
     }
     if then == "person":
-        return Prediction(deferred=True, confidence=found.confidence, **rest)
+        return Prediction(deferred=True, **rest)  # without a confidence: a layered candidate must not take it as sure
     return Prediction.failed(BLOCKED, f"rule {log[-1]['rule']}: {log[-1]['why']}", **rest)

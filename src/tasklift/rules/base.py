@@ -17,7 +17,7 @@ class Said:
         output: the typed answer.
         input: the fields that were asked.
         confidence: probability of being right; None where unknown.
-        citations: sources that the answer names.
+        citations: documents that the answer names.
     """
 
     output: Any

@@ -121,12 +121,14 @@ class Worker:
         guard.start()
         api.state.metrics = self._metrics
         watching = asyncio.create_task(self._metrics.keep_up(service))
+        finishing = asyncio.create_task(api.state.erasing.keep_finishing())
         self._chat = Chat(service, api.state.access)
         try:
             yield
         finally:
             self._drain.begin()
             watching.cancel()
+            finishing.cancel()
             await guard.aclose()
             await service.aclose()
             await watch.aclose()

@@ -168,9 +168,14 @@ async def read_body(headers: Headers, receive: Receive, limit: int = MAX_BODY) -
         raise ApiError(408, f"the request was not whole after {BODY_TIMEOUT_S:g} s", "timeout") from None
 
 
+_CLOSE = {"connection": "close"}
+
+
 def too_large(limit: int) -> ApiError:
     """413."""
-    return ApiError(413, f"the request is larger than {limit / 2**20:g} MiB; send less text", "request_too_large")
+    return ApiError(
+        413, f"the request is larger than {limit / 2**20:g} MiB; send less text", "request_too_large", more=_CLOSE
+    )
 
 
 def parse_json(raw: bytes) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from tasklift.serve.http import (
     send_error,
     send_json,
 )
+from tasklift_platform.web.limits import lingering
 
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _SSE = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -72,7 +73,7 @@ class Chat:
             if answered.prediction.error is not None:
                 raise failure_error(answered.prediction.error)
         except ApiError as error:
-            return await send_error(send, error)
+            return await send_error(lingering(send, receive) if error.status == 413 else send, error)
         except TaskliftError as error:
             return await send_error(send, api_error(error))
         text = answer_text(answered, self.service.served[asked.task].policy.on_defer)

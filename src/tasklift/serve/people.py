@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from tasklift.jobs.erase import Erasing
 from tasklift.operate.people import person_key, set_objection
@@ -29,7 +29,7 @@ class PersonBody(BaseModel):
 class ObjectionBody(PersonBody):
     """Whether their rows must not be trained on."""
 
-    do_not_train: bool = True
+    do_not_train: StrictBool = True
 
 
 def erasing_of(request: Request) -> Erasing:

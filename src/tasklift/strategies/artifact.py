@@ -103,6 +103,22 @@ def write_artifact(folder: Path, card: Card, arrays: Arrays, parts: Mapping[str,
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def rewrite_card(folder: Path, card: Card) -> None:
+    """Replace the card of a saved candidate; its arrays and stages stay.
+
+    Raises:
+        ArtifactError: the disk refused.
+    """
+    row = asdict(card) | {"schema_version": SCHEMA_VERSION, "training_ids": sorted(card.training_ids)}
+    row["arrays_sha256"] = _sha256(folder / "arrays.safetensors")
+    temporary = folder / "candidate.json.part"
+    try:
+        temporary.write_text(json.dumps(row, ensure_ascii=False, indent=1), encoding="utf-8")
+        os.replace(temporary, folder / "candidate.json")
+    except OSError as error:
+        raise ArtifactError(f"{folder}: cannot be written ({error.strerror or error})") from error
+
+
 def read_card(folder: Path) -> Card:
     """The card of a saved candidate.
 

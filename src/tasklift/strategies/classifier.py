@@ -110,7 +110,7 @@ def validation_cut(
     return fitting, validation
 
 
-def cross_folds(train: Dataset, folds: int, seed: int) -> NDArray[np.int64]:
+def cross_folds(train: Dataset, folds: int, seed: int, stratum: Callable[[Any], str] = repr) -> NDArray[np.int64]:
     """[n] the fold of each row, for cross-validation on all of them: labels are dealt out evenly, and rows of equal
     text stay together.
 
@@ -121,11 +121,11 @@ def cross_folds(train: Dataset, folds: int, seed: int) -> NDArray[np.int64]:
     for place, row in enumerate(train):
         texts.setdefault(text_key(row.input), []).append(place)
     units = list(texts.values())
-    kinds = Counter(repr(train.examples[unit[0]].output) for unit in units)
+    kinds = Counter(stratum(train.examples[unit[0]].output) for unit in units)
     if max(kinds.values(), default=0) < 3:
         raise StrategyError(_TOO_FEW.format(len(train)))
     shuffled = [units[at] for at in np.random.default_rng(seed).permutation(len(units))]
-    shuffled.sort(key=lambda unit: repr(train.examples[unit[0]].output))  # stable: random within a label
+    shuffled.sort(key=lambda unit: stratum(train.examples[unit[0]].output))  # stable: random within a label
     out = np.zeros(len(train), dtype=np.int64)
     for turn, unit in enumerate(shuffled):
         out[unit] = turn % folds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tasklift.errors import ContextOverflowError
@@ -24,11 +24,13 @@ class Cut:
 
     Attributes:
         examples: retrieved examples, those farthest from the text.
+        passages: of documents, those farthest from the text.
         text_chars: characters of the text that are left; None: all.
         over_tokens: by how many tokens the whole prompt was too long.
     """
 
     examples: int = 0
+    passages: int = 0
     text_chars: int | None = None
     over_tokens: int = 0
 
@@ -36,30 +38,31 @@ class Cut:
         """For a prediction's notes; nothing where nothing was cut."""
         if self == UNCUT:
             return {}
-        cut: dict[str, Any] = {"over_tokens": self.over_tokens}
-        if self.examples:
-            cut |= {"examples": self.examples, "rule": "farthest examples first"}
+        cut: dict[str, Any] = {"over_tokens": self.over_tokens, "rule": "farthest examples first"}
+        cut |= {"examples": self.examples} if self.examples else {}
+        if self.passages:
+            cut |= {"passages": self.passages, "rule": "all retrieved examples, then the farthest passages"}
         if self.text_chars is not None:
-            cut |= {"text_chars": self.text_chars, "rule": "all retrieved examples, then the end of the text"}
+            cut |= {"text_chars": self.text_chars, "rule": "all retrieved examples and passages, then the text's end"}
         return {"cut": cut}
 
     @classmethod
     def of_notes(cls, notes: Mapping[str, Any]) -> Cut:
         """The inverse of `to_notes`."""
         cut = notes.get("cut", {})
-        return cls(cut.get("examples", 0), cut.get("text_chars"), cut.get("over_tokens", 0))
+        counts = (cut.get("examples", 0), cut.get("passages", 0))
+        return cls(*counts, cut.get("text_chars"), cut.get("over_tokens", 0))
 
 
 UNCUT = Cut()
 
 
-def cut_further(cut: Cut, error: ContextOverflowError, request: Request, examples: int, text_chars: int) -> Cut:
+def cut_further(cut: Cut, error: ContextOverflowError, request: Request, whole: Cut) -> Cut:
     """The next cut after a prompt was refused as too long.
 
     Args:
         request: the one that was refused.
-        examples: retrieved ones in all.
-        text_chars: length of the whole text.
+        whole: how many retrieved examples and passages there are, and how long the text is.
 
     Raises:
         ContextOverflowError: nothing more may be cut; says by how much it is still too long and what was cut.
@@ -70,22 +73,29 @@ def cut_further(cut: Cut, error: ContextOverflowError, request: Request, example
         tokens = math.ceil(chars / CHARS_A_TOKEN)
         limit = 3 * tokens // 4
     over = tokens - limit
-    whole = cut.over_tokens or over
     too_much = math.ceil((over + SPARE_TOKENS) * chars / tokens)
-    if cut.examples < examples:
-        # As many as stand for what is too much, by their share of the prompt; at least one.
-        share = max(1, math.ceil((examples - cut.examples) * too_much / max(1, chars)))
-        return Cut(min(examples, cut.examples + share), cut.text_chars, whole)
-    left = text_chars if cut.text_chars is None else cut.text_chars
-    wanted = left - too_much
-    if over <= 0 or left <= LEAST_TEXT_CHARS:
-        done = [f"all {examples} retrieved examples"] if examples else []
-        done += [f"the text down to {left} characters"] if cut.text_chars is not None else []
-        what = f"; {' and '.join(done)} were cut before" if done else ""
-        raise ContextOverflowError(
-            f"the prompt has {tokens} tokens, {over} more than the {limit} of the model{what}: "
-            f"shorten definitions, policy or fixed examples, or take a model with a larger context",
-            tokens,
-            limit,
-        ) from error
-    return Cut(cut.examples, max(LEAST_TEXT_CHARS, wanted), whole)
+    cut = replace(cut, over_tokens=cut.over_tokens or over)
+    if cut.examples < whole.examples:
+        more = _part(whole.examples, cut.examples, too_much, chars)
+        return replace(cut, examples=min(whole.examples, cut.examples + more))
+    if cut.passages < whole.passages:
+        more = _part(whole.passages, cut.passages, too_much, chars)
+        return replace(cut, passages=min(whole.passages, cut.passages + more))
+    left = (whole.text_chars or 0) if cut.text_chars is None else cut.text_chars
+    if over > 0 and left > LEAST_TEXT_CHARS:
+        return replace(cut, text_chars=max(LEAST_TEXT_CHARS, left - too_much))
+    done = [f"all {cut.examples} retrieved examples"] if cut.examples else []
+    done += [f"all {cut.passages} passages"] if cut.passages else []
+    done += [f"the text down to {left} characters"] if cut.text_chars is not None else []
+    what = f"; {' and '.join(done)} were cut before" if done else ""
+    raise ContextOverflowError(
+        f"the prompt has {tokens} tokens, {over} more than the {limit} of the model{what}: "
+        f"shorten definitions, policy or fixed examples, or take a model with a larger context",
+        tokens,
+        limit,
+    ) from error
+
+
+def _part(whole: int, gone: int, too_much: int, chars: int) -> int:
+    """How many of those that are left stand for what is too much, by their share of the prompt; at least one."""
+    return max(1, math.ceil((whole - gone) * too_much / max(1, chars)))

@@ -2,52 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from tasklift.data.embed import Vectors, open_embedder
+from tasklift.data.pretrained import BUNDLED, Pretrained
 from tasklift.dataset import Dataset
-from tasklift.stats.calibration import fit_temperature
-from tasklift.strategies.artifact import Arrays, Card, read_arrays
-from tasklift.strategies.checkpoint import Checkpoint
-from tasklift.strategies.classifier import (
-    FEW_ROWS,
-    FOLDS,
-    ClassifierCandidate,
-    Probabilities,
-    cross_folds,
-    label_indices,
-    texts_of,
-    validation_cut,
-)
-from tasklift.strategies.frozen import choose_crossed, choose_head, fit_head
+from tasklift.errors import ArtifactError
+from tasklift.strategies.artifact import Arrays, Card, read_arrays, write_artifact
+from tasklift.strategies.checkpoint import Checkpoint, Report
+from tasklift.strategies.classifier import FEW_ROWS, FOLDS, ClassifierCandidate, Probabilities
+from tasklift.strategies.heads import Scores
 from tasklift.strategies.net import Net
 from tasklift.strategies.recipe import Recipe, require, require_rows
-from tasklift.strategies.training import Progress, Schedule, train_epochs
+from tasklift.strategies.targets import SCORED_KINDS, Reading, ScoredCandidate, Target
+from tasklift.strategies.training import Progress, Schedule
+from tasklift.strategies.tuning import HeldOut, Tuned, Tuning
 from tasklift.strategy import Family, Resources
 from tasklift.task import Task
 from tasklift.worker import timed
 
-#: Values of C for the head that training starts from.
-STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
-#: Where rows are many, so many are held out, between these shares of all: enough to tell epochs apart.
-HELD_OUT_ROWS = 500
-HELD_OUT_SHARES = (0.05, 0.15)
-#: Training stops after so many epochs in a row that were not better than the best one before.
-PATIENCE = 2
-Report = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Encoder(Recipe):
-    """End-to-end fine-tune of the bundled sentence encoder.
+    """End-to-end fine-tune of a sentence encoder.
 
     The head starts as the logistic regression of the frozen encoder, so that the first steps do not
     tear the pre-trained features (Kumar et al. 2022, "LP-FT"), and few epochs are enough.
@@ -58,6 +41,10 @@ class Encoder(Recipe):
         batch_size: rows a step.
         half: products in bfloat16 while training, where the processor has them (half the time; answers
             are always computed in float32).
+        base_model: `minilm`, which is installed with the extra [local]; or the folder of an encoder, or its name on
+            the Hugging Face hub.
+        balanced: every label counts the same in training, however rare: for macro F1 on skewed labels. Where several
+            may apply, each counts as much as its absence.
         folds: parts of the cross-validation in which C, epochs and temperature are chosen; the model is then trained
             on all rows. 1: they are chosen on rows that are held out, and the model of the best epoch is kept, for
             a fraction of the time. 0: three where rows are few, else 1.
@@ -67,11 +54,14 @@ class Encoder(Recipe):
     name: ClassVar[str] = "encoder"
     family: ClassVar[Family] = "finetune"
     version: ClassVar[int] = 2
+    kinds: ClassVar[frozenset[str]] = SCORED_KINDS
 
     max_epochs: int = 3
     learning_rate: float = 1e-4
     batch_size: int = 32
     half: bool = True
+    base_model: str = BUNDLED
+    balanced: bool = False
     folds: int = 0
     seed: int = 0
 
@@ -87,153 +77,79 @@ class Encoder(Recipe):
 
     def base(self) -> str:
         """Snapshot of the encoder before training."""
-        return open_embedder("minilm").snapshot
+        return open_embedder(self.base_model).snapshot
 
-    def fit(self, task: Task, train: Dataset, report: Report = lambda line: None) -> EncoderCandidate:
+    def fit(self, task: Task, train: Dataset, report: Report = lambda line: None) -> EncoderCandidate | ScoredCandidate:
         """Choose C, epochs and temperature on validation: see `folds`."""
-        require_rows(task, train, self.name)
+        require_rows(task, train, self.name, self.kinds)
+        require(not (self.balanced and task.output.kind == "number"), self.name, "balanced=true is for labels")
         done = timed(self._fit, task, train, report)
-        net, chosen = done.value
-        temperature, tokens = chosen["temperature"], chosen.pop("tokens")
-        setup = Resources(labels=len(train), tokens=tokens, cpu_s=done.cpu_s)
-        return EncoderCandidate(self.card(task, train, setup, notes=chosen), net, temperature)
+        tuned, reading = done.value
+        setup = Resources(labels=len(train), tokens=tuned.tokens, cpu_s=done.cpu_s)
+        if reading is None:
+            return EncoderCandidate(self.card(task, train, setup, notes=tuned.chosen), tuned.net, tuned.held_out)
+        card = self.card(task, train, setup, notes=tuned.chosen, settings=reading.to_json())
+        return ScoredCandidate(card, NetScorer(tuned.net))
 
-    def _fit(self, task: Task, train: Dataset, report: Report) -> tuple[Net, dict[str, Any]]:
+    def _fit(self, task: Task, train: Dataset, report: Report) -> tuple[Tuned, Reading | None]:
         progress = Progress(Checkpoint(self.fingerprint(task, train)))
         folds = self.folds or (FOLDS if len(train) <= FEW_ROWS else 1)
-        if folds == 1:
-            return self._held_out(task, train, progress, report)
-        rows, labels = Rows.of(train, task), len(task.labels)
-        definitions = Rows(list(task.labels.values()), np.arange(labels))
-        if progress.chosen is None:
-            progress.begin_refit(self._cross_validated(rows, definitions, train, folds, (progress, report)))
-        chosen = dict(progress.chosen or {})
-        if chosen["definitions_learnt"]:
-            rows = rows + definitions
-        net = Net.start(fit_head(*rows.pair, chosen["c"], labels))
-        tokens = rows.tokens(net)
-        for epoch in train_epochs(net, tokens, rows.truth, self._schedule(chosen["epochs"]), progress):
-            report(f"all rows, epoch {epoch}")
-        if chosen["epochs"]:
-            net.set_head(fit_head(net.row_vectors(tokens), rows.truth, chosen["c"], labels))
-        # Each fold is left out once, so all folds together train `folds - 1` times on every row.
-        return net, chosen | {"tokens": sum(map(len, tokens)) * ((folds - 1) * self.max_epochs + chosen["epochs"])}
+        target = Target.of(task, train, self.name)
+        tuning = Tuning(task, train, target, self.base_model, self._schedule(), progress, report)
+        tuned = tuning.held_out() if folds == 1 else tuning.crossed(folds)
+        if task.output.kind == "label":
+            return tuned, None
+        judged = train.part((train.examples[place] for place in tuned.held_out.rows), "held out")
+        return tuned, target.reading(task, judged, tuned.held_out.scores, tuned.chosen["temperature"])
 
-    def _held_out(self, task: Task, train: Dataset, progress: Progress, report: Report) -> tuple[Net, dict[str, Any]]:
-        """The net of the best epoch on held-out rows, and what was chosen there."""
-        least, most = HELD_OUT_SHARES
-        share = min(most, max(least, HELD_OUT_ROWS / len(train)))
-        fitting, validation = (Rows.of(rows, task) for rows in validation_cut(train, self.seed, 1 - share))
-        labels = len(task.labels)
-        strength, accuracy, _ = choose_head(fitting.pair, validation.pair, STRENGTHS, labels)
-        net = Net.start(fit_head(*fitting.pair, strength, labels))
-        tokens, held_out = fitting.tokens(net), validation.tokens(net)
-        progress.seen(0, accuracy, net)
-        for epoch in train_epochs(net, tokens, fitting.truth, self._schedule(self.max_epochs), progress):
-            accuracy = float(np.mean(net.row_logits(held_out, self.half).argmax(1) == validation.truth))
-            report(f"epoch {epoch}: validation {accuracy:.3f}")
-            progress.seen(epoch, accuracy, net)
-            if epoch - progress.best[1] >= PATIENCE:
-                break
-        accuracy, epochs, best = progress.best
-        net.restore(best)
-        trained = (len(progress.history) - 1) * sum(map(len, tokens))
-        chosen = {"epochs": epochs, "validation_accuracy": accuracy, "validation_history": progress.history}
-        temperature = fit_temperature(net.logits(validation.texts), validation.truth)
-        return net, chosen | {"temperature": temperature, "c": strength, "tokens": trained}
-
-    def _cross_validated(
-        self, rows: Rows, definitions: Rows, train: Dataset, folds: int, told: tuple[Progress, Report]
-    ) -> dict[str, Any]:
-        """What is best on all of the few rows, each judged by a net that was trained without its fold."""
-        progress, report = told
-        fold_of = cross_folds(train, folds, self.seed)
-        plan = choose_crossed(rows.pair, definitions.vectors, fold_of, STRENGTHS)
-        logits = np.zeros((self.max_epochs + 1, len(train), len(definitions.texts)))
-        for fold in range(folds):
-            held_out = fold_of == fold
-            fitting = rows.part(~held_out) + (definitions if plan.definitions else definitions.part(slice(0)))
-            found = progress.fold(fold)
-            if found is None:
-                found = self._fold(fitting, rows.part(held_out), (plan.strength, len(definitions.texts)))
-                progress.keep_fold(fold, found)
-            logits[:, held_out] = found
-            accuracies = (found.argmax(2) == rows.truth[held_out]).mean(1)
-            report(f"fold {fold + 1} of {folds}: " + ", ".join(f"{accuracy:.3f}" for accuracy in accuracies))
-        history = [float(accuracy) for accuracy in (logits.argmax(2) == rows.truth).mean(1)]
-        epochs = int(np.argmax(history))
-        chosen = {"epochs": epochs, "validation_accuracy": history[epochs], "validation_history": history}
-        chosen |= {"temperature": fit_temperature(logits[epochs], rows.truth), "c": plan.strength}
-        return chosen | {"definitions_learnt": plan.definitions, "folds": folds}
-
-    def _fold(self, fitting: Rows, held_out: Rows, size: tuple[float, int]) -> NDArray[np.float64]:
-        """[max_epochs + 1, held out, labels] by nets that were trained on the fitting rows, 0 epochs and more.
-
-        The head is fitted again after each epoch: with few rows that gains a point over the head that was trained
-        along.
-        """
-        strength, labels = size
-        head = fit_head(*fitting.pair, strength, labels)
-        net = Net.start(head)
-        tokens, judged = fitting.tokens(net), held_out.tokens(net)
-        out = [held_out.vectors @ head.weights.T + head.bias]
-        for _ in train_epochs(net, tokens, fitting.truth, self._schedule(self.max_epochs)):
-            head = fit_head(net.row_vectors(tokens, self.half), fitting.truth, strength, labels)
-            out.append(net.row_vectors(judged, self.half) @ head.weights.T + head.bias)
-        return np.stack(out)
-
-    def _schedule(self, epochs: int) -> Schedule:
-        return Schedule(epochs, self.max_epochs, self.learning_rate, self.batch_size, self.half, self.seed)
+    def _schedule(self) -> Schedule:
+        speed = (self.learning_rate, self.batch_size, self.half)
+        return Schedule(self.max_epochs, self.max_epochs, *speed, self.balanced, self.seed)
 
     @staticmethod
-    def load(folder: Path, card: Card) -> EncoderCandidate:
-        """A saved candidate."""
-        stored = {name: torch.from_numpy(array) for name, array in read_arrays(folder).items()}
-        net = Net(torch.nn.Linear(stored["head.weight"].shape[1], stored["head.weight"].shape[0]))
-        net.restore(stored)
-        return EncoderCandidate(card, net, float(card.notes["temperature"]))
+    def load(folder: Path, card: Card) -> EncoderCandidate | ScoredCandidate:
+        """A saved candidate.
+
+        Raises:
+            ArtifactError: a version before this one wrote it.
+        """
+        if not (folder / "encoder").is_dir():
+            raise ArtifactError(f"{folder}: an older version wrote it, without the encoder's shape; fit again")
+        stored = read_arrays(folder)
+        rows, scores = stored.pop("held_out.rows", None), stored.pop("held_out.scores", None)
+        net = Net(Pretrained.restored(folder / "encoder"), len(stored["head.bias"]))
+        net.restore({name: torch.from_numpy(array) for name, array in stored.items()})
+        if rows is None or scores is None:
+            return ScoredCandidate(card, NetScorer(net))
+        return EncoderCandidate(card, net, HeldOut(rows, scores.astype(np.float64)))
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Texts [n] with their label indices [n]."""
+class NetScorer:
+    """A tuned net, for answers that are not one label."""
 
-    texts: list[str]
-    truth: NDArray[np.int64]
+    net: Net
 
-    @classmethod
-    def of(cls, rows: Dataset, task: Task) -> Rows:
-        """The rows of a dataset."""
-        return cls(texts_of(rows, task.input_fields), label_indices(rows, list(task.labels)))
+    def scores(self, texts: Sequence[str]) -> Scores:
+        """[n] texts -> [n, width]."""
+        return self.net.logits(texts)
 
-    @cached_property
-    def vectors(self) -> Vectors:
-        """[n, dimensions] of the encoder before training."""
-        return open_embedder("minilm").encode(self.texts)
+    def arrays(self) -> Arrays:
+        """All weights."""
+        return {name: tensor.numpy() for name, tensor in self.net.state().items()}
 
-    @property
-    def pair(self) -> tuple[Vectors, NDArray[np.int64]]:
-        """What a head is fitted to."""
-        return self.vectors, self.truth
-
-    def tokens(self, net: Net) -> list[list[int]]:
-        """[n] lists of token ids."""
-        return net.tokenise(self.texts)
-
-    def part(self, which: NDArray[np.bool_] | slice) -> Rows:
-        """Some of the rows."""
-        return Rows(np.array(self.texts, dtype=object)[which].tolist(), self.truth[which])
-
-    def __add__(self, more: Rows) -> Rows:
-        return Rows([*self.texts, *more.texts], np.concatenate([self.truth, more.truth]))
+    def parts(self) -> Mapping[str, Any]:
+        """Tokenizer and shape of the encoder."""
+        return {"encoder": self.net.encoder}
 
 
 class EncoderCandidate(ClassifierCandidate):
     """The fine-tuned encoder."""
 
-    def __init__(self, card: Card, net: Net, temperature: float) -> None:
+    def __init__(self, card: Card, net: Net, held_out: HeldOut) -> None:
         super().__init__(card)
-        self._net, self._temperature = net, temperature
+        self.held_out = held_out
+        self._net, self._temperature = net, float(card.notes["temperature"])
 
     def probabilities(self, texts: Sequence[str]) -> Probabilities:
         """[n] texts -> [n, labels]."""
@@ -244,10 +160,15 @@ class EncoderCandidate(ClassifierCandidate):
         """[n] texts -> [n, dimensions]: where the tuned encoder puts them, unit length."""
         return self._net.vectors(texts)
 
-    def logits(self, vectors: Vectors) -> NDArray[np.float64]:
+    def logits(self, vectors: Vectors) -> Scores:
         """[n, dimensions] of `vectors` -> [n, labels], before the temperature."""
         return self._net.head_logits(vectors)
 
     def arrays(self) -> Arrays:
-        """All weights: the folder needs no other model to answer."""
-        return {name: tensor.numpy() for name, tensor in self._net.state().items()}
+        """All weights, and what was said of held-out rows."""
+        scores = self.held_out.scores.astype(np.float32)
+        return {**NetScorer(self._net).arrays(), "held_out.rows": self.held_out.rows, "held_out.scores": scores}
+
+    def save(self, folder: Path) -> None:
+        """With tokenizer and shape of the encoder: the folder needs no other model to answer."""
+        write_artifact(folder, self.card, self.arrays(), {"encoder": self._net.encoder})

@@ -26,12 +26,12 @@ def artifacts_with(state: Path, rows: Collection[str], labels: Collection[str]) 
     Args:
         state: `.tasklift` of the project.
         rows: ids.
-        labels: of the task: candidates of tasks with none of these labels are not looked at.
+        labels: of the task: candidates of tasks with other labels only are not looked at.
     """
     for folder in sorted(path.parent for path in (state / "artifacts").glob("[!.]*/candidate.json")):
         card = read_card(folder)
         found = [row for row in ids_of(card) if row in rows]
-        if found and set(card.labels) & set(labels):
+        if found and (not card.labels or set(card.labels) & set(labels)):
             yield folder, found
 
 

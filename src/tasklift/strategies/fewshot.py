@@ -21,8 +21,8 @@ from tasklift.prediction import DECIMALS, Prediction, Usage
 from tasklift.strategies.artifact import Card, read_arrays, write_artifact
 from tasklift.strategies.classifier import label_indices, text_of, texts_of
 from tasklift.strategies.context import UNCUT, Cut
-from tasklift.strategies.grounding import Grounded
 from tasklift.strategies.prompt import PromptedCandidate, prediction_of
+from tasklift.strategies.prompted import Grounded
 from tasklift.strategies.prompting import check_template, prompt_parameters, rule_settings, setup_of
 from tasklift.strategies.recipe import EVERY_KIND, require, require_rows
 from tasklift.strategies.screen import MOST_ROWS, screened, sentences, threshold_of
@@ -113,17 +113,19 @@ class FewShot(Grounded):
         """Embed the rows, and measure on them (each left out in turn) how right agreeing neighbours are."""
         require_rows(task, train, self.name, self.kinds)
         texts, one_label = texts_of(train, task.input_fields), task.output.kind == "label"
-        truth = label_indices(train, list(task.labels)) if one_label else np.zeros(0, dtype=np.int64)
-        done = timed(open_embedder(self.embedder).encode, texts)
+        truth = label_indices(train, list(task.labels)) if one_label else _strata(task, train)
         answers = [task.output.write(value) for value in train.outputs]
-        store = Store(texts, truth, done.value, answers, train.ids)
-        notes = {"agreed_accuracy": agreed_accuracy(done.value, truth, self.examples)} if one_label else {}
-        notes |= store.measured(Picker.of(self.parameters()))
+        done = timed(open_embedder(self.embedder).encode, texts)
+        store = Store(texts, truth, done.value, train.ids, answers)
+        notes: dict[str, Any] = {}
+        if one_label:
+            notes = {"agreed_accuracy": agreed_accuracy(done.value, truth, self.examples)}
+            notes |= store.measured(Picker.of(self.parameters()))
         if self.screen:
             notes["screen_threshold"] = store.foreign_below(open_embedder(self.embedder).encode)
         made = setup_of(self.material)
         setup = replace(made, labels=len(train), cpu_s=made.cpu_s + done.cpu_s)
-        card = self.card(task, train, setup, notes=notes, settings=rule_settings(task) | self.grounding())
+        card = self.card(task, train, setup, notes=notes, settings=self.grounding() | rule_settings(task))
         return FewShotCandidate(card, open_model(self.model), store)
 
     def reload(self, folder: Path, card: Card) -> FewShotCandidate:
@@ -138,24 +140,23 @@ class FewShot(Grounded):
 
 @dataclass(frozen=True)
 class Store:
-    """The labelled rows: texts [n], label indices [n], vectors [n, dimensions], answers as they should be written [n],
-    ids [n].
+    """The labelled rows: texts [n], label indices [n], vectors [n, dimensions], ids [n], and answers as they should
+    be written [n].
 
-    Kinds of output other than one label have no label indices.
+    Where outputs are not one label, the indices are those of what a split keeps the mix of (`OutputKind.stratum`).
     """
 
     texts: Sequence[str]
     truth: NDArray[np.int64]
     vectors: Vectors
-    answers: Sequence[str]
     ids: Sequence[str] = ()
+    answers: Sequence[str] = ()
 
     def near(self, vectors: Vectors, count: int) -> list[Found]:
         """The `count` nearest rows of each of [n, dimensions] vectors."""
         index, similarity = nearest(vectors, self.vectors, count)
-        labels = self.truth if len(self.truth) else np.zeros(len(self.texts), dtype=np.int64)
         return [
-            Found(rows, likeness, self.vectors[rows], labels[rows])
+            Found(rows, likeness, self.vectors[rows], self.truth[rows])
             for rows, likeness in zip(index, similarity, strict=True)
         ]
 
@@ -174,14 +175,14 @@ class Store:
 
     def measured(self, picker: Picker) -> dict[str, float]:
         """Retrieval on its own, each of at most `MEASURED` rows left out in turn: how often the right label is among
-        the examples (or the right answer, as it is written), and how many tokens they take."""
+        the examples, and how many tokens they take."""
         own = range(0, len(self.texts), max(1, len(self.texts) // MEASURED))
         right, tokens = 0, 0
         for at, found in zip(own, self.near(self.vectors[list(own)], picker.pool + 1), strict=True):
             others = found.rows != at
             left = Found(found.rows[others], found.similarity[others], found.vectors[others], found.labels[others])
             shown = picker.pick(left, self.texts)
-            right += self.answers[at] in {self.answers[row] for row in shown}
+            right += bool((self.truth[shown] == self.truth[at]).any())
             tokens += sum(estimated_tokens(self.texts[row][: picker.chars]) for row in shown)
         return {"right_label_shown": right / len(own), "example_tokens": tokens / len(own)}
 
@@ -194,9 +195,14 @@ def read_store(folder: Path, card: Card) -> Store:
     """
     stored, settings, labels = read_arrays(folder), card.settings, list(card.labels)
     answers = settings.get("answers") or [labels[i] for i in stored["truth"]]
-    return Store(
-        list(settings["texts"]), stored["truth"], stored["vectors"], list(answers), list(settings.get("ids", ()))
-    )
+    ids = list(settings.get("ids", ()))
+    return Store(list(settings["texts"]), stored["truth"], stored["vectors"], ids, list(answers))
+
+
+def _strata(task: Task, train: Dataset) -> NDArray[np.int64]:
+    """[n] which stratum each row belongs to, for examples that are balanced."""
+    _, codes = np.unique([task.output.stratum(value) for value in train.outputs], return_inverse=True)
+    return codes.astype(np.int64)
 
 
 class FewShotCandidate(PromptedCandidate):
@@ -226,7 +232,7 @@ class FewShotCandidate(PromptedCandidate):
                 label, scores, confidence, usage=usage, latency_s=done.wall_s, notes={"skipped_model": True}
             )
         allowed = self._allowed(order)
-        reply, notes = await self.ask(value, allowed, ctx, self._examples(chosen))
+        reply, notes = await self.fitting(value, allowed, ctx, self._examples(chosen), self.model.complete)
         answered = prediction_of(reply, skipped_model=False, **notes)
         return answered.with_timing(reply.usage + usage, reply.latency_s + done.wall_s)
 
@@ -245,6 +251,17 @@ class FewShotCandidate(PromptedCandidate):
         ctx, _ = await self.sources.around(text, ctx)
         order, chosen = (await on_worker(self._retrieve, text)).value
         return self.request(value, self._allowed(order), ctx, self._examples(chosen), cut)
+
+    async def asks(self, value: Input, ctx: Context) -> Request | None:
+        """None where all nearest rows carry one label, or the screen leaves nothing."""
+        value, _ = await self.without_foreign(value)
+        text = text_of(value, self.card.input_fields)
+        if not text.strip():
+            return None
+        order, _ = (await on_worker(self._retrieve, text)).value
+        near = {self._store.truth[i] for i in order[: self.card.parameters["examples"]]}
+        is_skipped = isinstance(self.output, Label) and self.card.parameters["skip_agreed"] and len(near) == 1
+        return None if is_skipped else await self.rendered(value, ctx)
 
     def _retrieve(self, text: str) -> tuple[list[int], list[int]]:
         """Rows nearest to the text, nearest first; and those to show, nearest last."""

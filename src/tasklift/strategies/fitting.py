@@ -10,6 +10,8 @@ from tasklift.errors import ArtifactError
 from tasklift.lock import locked
 from tasklift.strategies.artifact import read_card
 from tasklift.strategies.checkpoint import Checkpoint, Home, Report, fitting_in, home
+from tasklift.strategies.origin import Origin
+from tasklift.strategies.recipe import Recipe
 from tasklift.strategy import Candidate, Strategy
 from tasklift.task import Task
 from tasklift.worker import credit
@@ -46,6 +48,8 @@ def fit_nested(strategy: Strategy, task: Task, train: Dataset) -> Candidate:
             return found  # made while we waited
         candidate = strategy.fit(task, train)
         candidate.save(place)
+        base = strategy.base() if isinstance(strategy, Recipe) else ""
+        Origin.now(task, train, base).write(place)
         Checkpoint(fingerprint).remove()
     return candidate
 

@@ -85,7 +85,7 @@ class Knn(Recipe):
         done = timed(fit_neighbours, task, train, choice)
         found, notes = done.value
         resources = Resources(labels=len(train), cpu_s=done.cpu_s)
-        settings = {"answers": list(found.answers)}
+        settings = {"answers": list(found.answers), "ids": list(train.ids)}
         card = self.card(task, train, resources, notes=notes, settings=settings)
         return NeighbourCandidate(card, found)
 

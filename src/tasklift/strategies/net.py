@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,27 +11,49 @@ import torch
 from numpy.typing import NDArray
 
 from tasklift.data.embed import Vectors
-from tasklift.data.embed_minilm import bucketed, has_bfloat16, load_backbone, mean_pooled, padded, token_ids
-from tasklift.strategies.frozen import Head
-from tasklift.weights import locate_minilm
+from tasklift.data.pretrained import Pretrained, bucketed, has_bfloat16
+from tasklift.strategies.heads import Head, Loss, Truth
 
 #: Tokens, padding included, that one backward pass takes: 32 rows of the longest would take gigabytes.
 PART_TOKENS = 2048
 
 
-class Net(torch.nn.Module):
-    """Encoder, mean pooling, unit length, linear head."""
+@dataclass(frozen=True)
+class Objective:
+    """What training minimises, summed over rows.
 
-    def __init__(self, head: torch.nn.Linear) -> None:
+    Attributes:
+        loss: cross-entropy of one label, or of each of several, or half the squared error of a number.
+        weights: [labels] of one label's loss, or of naming each of several; None: all 1.
+    """
+
+    loss: Loss
+    weights: torch.Tensor | None = None
+
+    def __call__(self, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        """[n, width], and [n] label indices or [n, width] -> one number."""
+        functional = torch.nn.functional
+        if self.loss == "softmax":
+            return functional.cross_entropy(logits, truth, self.weights, reduction="none").sum()
+        if self.loss == "sigmoid":
+            return functional.binary_cross_entropy_with_logits(logits, truth, pos_weight=self.weights, reduction="sum")
+        return functional.mse_loss(logits, truth, reduction="sum") / 2
+
+
+class Net(torch.nn.Module):
+    """Encoder, pooling, unit length, linear head."""
+
+    def __init__(self, encoder: Pretrained, width: int) -> None:
         super().__init__()
-        self._tokenizer, self.backbone = load_backbone(locate_minilm())
-        self.head = head
+        self.encoder = encoder
+        self.backbone = encoder.model
+        self.head = torch.nn.Linear(encoder.dimensions, width)
         self.eval()
 
     @classmethod
-    def start(cls, head: Head) -> Net:
+    def start(cls, encoder: Pretrained, head: Head) -> Net:
         """The pre-trained encoder with a fitted linear head."""
-        net = cls(torch.nn.Linear(head.weights.shape[1], head.weights.shape[0]))
+        net = cls(encoder, len(head.weights))
         net.set_head(head)
         return net
 
@@ -42,28 +65,33 @@ class Net(torch.nn.Module):
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """[n] texts -> [n] lists of token ids."""
-        return token_ids(self._tokenizer, texts)
-
-    def pooled(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Token ids -> unit vectors [n, dimensions]."""
-        ids, mask = padded(rows, self._tokenizer.pad_token_id)
-        return torch.nn.functional.normalize(mean_pooled(self.backbone, ids, mask).float(), dim=1)
+        return self.encoder.token_ids(texts)
 
     def forward(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Token ids -> logits [n, labels]."""
-        logits: torch.Tensor = self.head(self.pooled(rows))
+        logits: torch.Tensor = self.head(self.encoder.pooled(rows))
         return logits
 
-    def gradients(self, rows: Sequence[Sequence[int]], truth: NDArray[np.int64], half: bool) -> None:
-        """Add the gradients of a batch's mean cross-entropy. A batch of long rows is computed in parts, whose
-        gradients add up to the same: memory is bounded by `PART_TOKENS` and not by the longest rows."""
+    def gradients(
+        self,
+        rows: Sequence[Sequence[int]],
+        truth: Truth,
+        objective: Objective,
+        half: bool,
+        part_tokens: int = PART_TOKENS,
+    ) -> float:
+        """Add the gradients of a batch's mean loss, and return it. A batch of long rows is computed in parts, whose
+        gradients add up to the same: memory is bounded by `part_tokens` and not by the longest rows."""
         lengths = [len(row) for row in rows]
-        whole = len(rows) * max(lengths) <= PART_TOKENS
-        for part in [list(range(len(rows)))] if whole else bucketed(lengths, PART_TOKENS):
+        whole = len(rows) * max(lengths) <= part_tokens
+        total = 0.0
+        for part in [list(range(len(rows)))] if whole else bucketed(lengths, part_tokens):
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                logits = self([rows[i] for i in part])
-                loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(truth[part]))
-            (loss * (len(part) / len(rows))).backward()  # type: ignore[no-untyped-call]
+                logits = self([rows[i] for i in part]).float()
+                loss = objective(logits, torch.from_numpy(truth[part])) / len(rows)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        return total
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """[n] texts -> [n, dimensions], unit length, without gradients, in length-bucketed batches."""
@@ -74,7 +102,7 @@ class Net(torch.nn.Module):
         out = np.zeros((len(rows), self.head.in_features), dtype=np.float32)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half and has_bfloat16()):
             for batch in bucketed([len(row) for row in rows]):
-                out[batch] = self.pooled([rows[i] for i in batch]).numpy()
+                out[batch] = self.encoder.pooled([rows[i] for i in batch]).numpy()
         return out
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
@@ -88,7 +116,7 @@ class Net(torch.nn.Module):
     def head_logits(self, vectors: Vectors) -> NDArray[np.float64]:
         """[n, dimensions] -> [n, labels], without gradients."""
         with torch.inference_mode():
-            return np.asarray(self.head(torch.from_numpy(vectors)).double().numpy())
+            return np.asarray(self.head(torch.tensor(vectors)).double().numpy())
 
     def parameter_groups(self, rate: float) -> list[dict[str, Any]]:
         """The head starts near its optimum but on a larger scale: it may move ten times as fast."""

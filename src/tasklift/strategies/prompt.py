@@ -7,7 +7,6 @@ import time
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -30,7 +29,7 @@ from tasklift.rules.apply import apply_rules, build_rules
 from tasklift.strategies.artifact import Card, write_artifact
 from tasklift.strategies.classifier import text_of
 from tasklift.strategies.context import UNCUT, Cut, cut_further
-from tasklift.strategies.grounding import Grounded, Sources, cited, render_around
+from tasklift.strategies.prompted import Grounded, Sources, cited, rendered
 from tasklift.strategies.prompting import check_template, hash_of, prompt_parameters, rule_settings, setup_of
 from tasklift.strategies.recipe import EVERY_KIND, require, require_kind
 from tasklift.strategies.screen import screened
@@ -53,11 +52,11 @@ The labels, each with its meaning:
 USER = """Message: {{ text }}
 
 {{ cue }}:"""
-R = TypeVar("R")
 #: An input that says nothing: what the model answers to it is its bias (Zhao et al. 2021).
 NOTHING = "N/A"
 #: Longer inputs are cut, and the prediction says so.
 MAX_CHARS = 6000
+T = TypeVar("T")
 #: Log-probabilities below this are taken for it.
 LOWEST = -1000.0
 
@@ -113,7 +112,7 @@ class Prompt(Grounded):
     def fit(self, task: Task, train: Dataset) -> PromptCandidate:
         """Nothing is trained and no row is looked at."""
         require_kind(task, self.name, self.kinds)
-        card = self.card(task, train, setup_of(self.material), settings=rule_settings(task) | self.grounding())
+        card = self.card(task, train, setup_of(self.material), settings=self.grounding() | rule_settings(task))
         return PromptCandidate(card, open_model(self.model), open_toolset(self.tools))
 
     def reload(self, folder: Path, card: Card) -> PromptCandidate:
@@ -140,9 +139,9 @@ class PromptedCandidate(Candidate):
         self.labels = tuple(card.labels)
         self.output = card.output_kind
         self.template = Template(card.parameters["system"], card.parameters["user"])
-        self.sources = Sources(card)
         self.material = Material.from_json(card.parameters.get("material") or {})
         self.rules = build_rules(RuleSpec.model_validate(row) for row in card.settings.get("rules", ()))
+        self.sources = Sources(card)
         self.traits = Traits(
             deterministic=model.deterministic,
             remote=model.remote,
@@ -164,36 +163,35 @@ class PromptedCandidate(Candidate):
         ctx, _ = await self.sources.around(text_of(value, self.card.input_fields), ctx)
         return self.request(value, self.labels, ctx, cut=cut)
 
-    async def ask(
-        self, value: Input, labels: Sequence[str], ctx: Context, examples: Sequence[Mapping[str, str]] = ()
-    ) -> tuple[Reply, dict[str, Any]]:
-        """The model's reply, and notes on how it was asked.
+    async def asks(self, value: Input, ctx: Context) -> Request | None:
+        """What the model would be asked first; None where it is not asked."""
+        return await self.rendered(value, ctx) if text_of(value, self.card.input_fields).strip() else None
 
-        A prompt that is longer than the model's context is cut and sent again: retrieved examples go first, those
-        farthest from the text before others, then the end of the text.
+    async def fitting(
+        self,
+        value: Input,
+        labels: Sequence[str],
+        ctx: Context,
+        examples: Sequence[Mapping[str, str]],
+        ask: Callable[[Request], Awaitable[T]],
+    ) -> tuple[T, dict[str, Any]]:
+        """What `ask` says to a prompt that fits the model's context, and notes on how it was asked.
+
+        A prompt that is too long is cut and sent again: retrieved examples go first, those farthest from the text
+        before others, then passages, then the end of the text.
 
         Raises:
             ModelError: the call failed.
             ContextOverflowError: what may not be cut is too long by itself.
         """
-        return await self._fitting(self.model.complete, value, labels, ctx, examples)
-
-    async def _fitting(
-        self,
-        send: Callable[[Request], Awaitable[R]],
-        value: Input,
-        labels: Sequence[str],
-        ctx: Context,
-        examples: Sequence[Mapping[str, str]],
-    ) -> tuple[R, dict[str, Any]]:
-        """What `send` gives for the request, cut until it fits; and notes."""
-        cut, text = UNCUT, text_of(value, self.card.input_fields)[:MAX_CHARS]
+        whole = Cut(len(examples), len(ctx.passages), len(text_of(value, self.card.input_fields)[:MAX_CHARS]))
+        cut = UNCUT
         while True:
             request = self.request(value, labels, ctx, examples, cut)
             try:
-                return await send(request), {**self._version_notes(request, ctx), **cut.to_notes()}
+                return await ask(request), {**self._version_notes(request, ctx), **cut.to_notes()}
             except ContextOverflowError as error:
-                cut = cut_further(cut, error, request, len(examples), len(text))
+                cut = cut_further(cut, error, request, whole)
 
     async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
         """One prediction an input, asked concurrently; the model bounds how many at once."""
@@ -261,7 +259,9 @@ class PromptedCandidate(Candidate):
 
     async def _from_passages(self, value: Input, ctx: Context) -> Prediction:
         ctx, spent = await self.sources.around(text_of(value, self.card.input_fields), ctx)
-        return cited(await self.answer(value, ctx), ctx, spent, isinstance(self.output, Text))
+        found = await self.answer(value, ctx)
+        shown = len(ctx.passages) - Cut.of_notes(found.notes).passages
+        return cited(found, replace(ctx, passages=ctx.passages[:shown]), spent, isinstance(self.output, Text))
 
     def request(
         self,
@@ -281,32 +281,35 @@ class PromptedCandidate(Candidate):
         known = {**self.card.labels, **definitions}
         if said.abstain:
             labels, known = [*labels, ABSTAIN], {**known, ABSTAIN: said.abstain}
-        most = MAX_CHARS if cut.text_chars is None else cut.text_chars
+        most_chars = MAX_CHARS if cut.text_chars is None else cut.text_chars
         values = {
             "instruction": said.instruction or self.card.instruction,
             "labels": {label: known[label] for label in labels},
-            "form": self.output.form,
-            "cue": self.output.cue,
             "tone": said.tone,
             "policy": said.policy,
+            "form": self.output.form,
+            "cue": self.output.cue,
             "examples": [*said.examples, *examples[cut.examples :]],
-            "text": text_of(value, self.card.input_fields)[:most],
-            "input": {name: str(value.get(name, ""))[:most] for name in self.card.input_fields},
+            "text": text_of(value, self.card.input_fields)[:most_chars],
+            "input": {name: str(value.get(name, ""))[:most_chars] for name in self.card.input_fields},
         }
-        messages = render_around(self.template, values, ctx.passages, bool(self.card.parameters.get("delimit")))
+        passages = ctx.passages[: len(ctx.passages) - cut.passages]
+        messages = rendered(self.template, values, passages, bool(self.card.parameters.get("delimit")))
         if isinstance(self.output, Label):
             return Request(messages, tuple(labels), seed=ctx.seed, repeat=ctx.repeat)
         schema, most = self.output.answer_schema, self.output.max_tokens
         asked = as_json(schema) if schema else ""
         return Request(messages, schema=asked, max_tokens=most, seed=ctx.seed, repeat=ctx.repeat)
 
-    async def written(self, value: Input, ctx: Context, examples: Sequence[Mapping[str, str]] = ()) -> Prediction:
+    async def written(
+        self, value: Input, ctx: Context, examples: Sequence[Mapping[str, str]] = (), **notes: Any
+    ) -> Prediction:
         """The model's answer to a task that asks for more than a label, mended once at most."""
-        send = partial(ask_for, self.model, output=self.output)
-        found, notes = await self._fitting(send, value, self.labels, ctx, examples)
-        rest: dict[str, Any] = {"usage": found.usage, "latency_s": found.latency_s, "notes": notes}
-        if found.mended:
-            rest["notes"] = {**notes, "mended": not found.problem}
+        found, asked = await self.fitting(
+            value, self.labels, ctx, examples, lambda request: ask_for(self.model, request, self.output)
+        )
+        told = {**notes, **asked, **({"mended": not found.problem} if found.mended else {})}
+        rest: dict[str, Any] = {"usage": found.usage, "latency_s": found.latency_s, "notes": told}
         if found.problem:
             return Prediction.failed(InvalidOutputError.kind, found.problem, **rest)
         return Prediction(found.answer, **rest)
@@ -337,7 +340,7 @@ class PromptCandidate(PromptedCandidate):
             return await answer_with_tools(self.model, self.toolset, request, self.output, limits, ctx)
         if not isinstance(self.output, Label):
             return await self.written(value, ctx)
-        reply, notes = await self.ask(value, self.labels, ctx)
+        reply, notes = await self.fitting(value, self.labels, ctx, (), self.model.complete)
         if reply.log_probs is None or not self.card.parameters["calibrate"]:
             return prediction_of(reply, **notes)
         _, _, overlay = self.material.under(ctx.overlay)

@@ -1,97 +1,163 @@
-"""From prompt files, their versions and overlays to parameters of the strategies that ask a model."""
+"""What stands around the question in a prompt: passages of documents, and marks around text from outside."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tasklift import registry
-from tasklift.errors import ConfigError
-from tasklift.llm.overlay import Material, Overlay, check_overlay, read_overlays
-from tasklift.llm.prompt_versions import Prompts, Version
+from tasklift.data.documents.index import DocumentIndex, IndexOptions, open_index
+from tasklift.data.documents.passage import Passage
+from tasklift.llm.model import Message
 from tasklift.llm.template import Template
-from tasklift.task import Task
+from tasklift.llm.untrusted import RULE, delimited
+from tasklift.prediction import Prediction
+from tasklift.strategies.artifact import Card
+from tasklift.strategies.recipe import Recipe, require
+from tasklift.strategy import Context
+from tasklift.tokens import estimated_tokens
+from tasklift.worker import on_worker
 
-#: Strategies that a prompt file can be for.
-PROMPTED = ("prompt", "fewshot")
-Parameters = Mapping[str, Mapping[str, Any]]
+#: Stands before the passages where a template does not place them itself.
+PASSAGES_TITLE = "Passages of our documents that may help; name those that you use by their number, like [1]:"
 
 
-def with_prompts(folder: Path, task: Task, names: Sequence[str], parameters: Parameters) -> dict[str, dict[str, Any]]:
-    """Parameters of every strategy, with what is used of prompts and overlays.
+@dataclass(frozen=True, kw_only=True)
+class Grounded(Recipe):
+    """Parameters that every prompted strategy has.
+
+    Attributes:
+        documents: folder of documents to answer from; '': none.
+        document_embedder: registry name of what finds passages, together with BM25.
+        passages: most passages in one prompt.
+        passage_tokens: most tokens that they take together.
+        delimit: put text from outside between marks, and say in the system message that it is data.
+        screen: leave out sentences that give orders to a model or, for `fewshot`, that are unlike all labelled rows;
+            where nothing is left, a person answers.
+    """
+
+    documents: str = ""
+    document_embedder: str = "static"
+    passages: int = 4
+    passage_tokens: int = 800
+    delimit: bool = False
+    screen: bool = False
+
+    def check_grounding(self) -> None:
+        """Refuse parameters that make no sense.
+
+        Raises:
+            StrategyError: which one, and its value.
+        """
+        require(self.passages > 0, self.name, f"passages={self.passages} must be positive")
+        require(self.passage_tokens > 0, self.name, f"passage_tokens={self.passage_tokens} must be positive")
+
+    def documents_hash(self) -> str:
+        """Of all pieces as the folder is now; '' without documents.
+
+        Raises:
+            ConfigError: there is no such folder.
+        """
+        return _index_of(self.documents, self.document_embedder).content_hash if self.documents else ""
+
+    def grounding(self) -> dict[str, Any]:
+        """For the card's settings: which pieces a candidate fitted now may use. Later ones need a fit and a release."""
+        if not self.documents:
+            return {}
+        index = _index_of(self.documents, self.document_embedder)
+        return {"passages": [passage.key for passage in index.passages]}
+
+
+class Sources:
+    """Where a candidate's passages come from: of what was in its folder when it was fitted, what still is."""
+
+    def __init__(self, card: Card) -> None:
+        self._parameters = card.parameters
+        self._folder = str(card.parameters.get("documents", ""))
+        self._allowed = frozenset(card.settings.get("passages", ()))
+
+    async def around(self, text: str, ctx: Context) -> tuple[Context, Prediction]:
+        """The call with its passages, and an empty prediction that holds what finding them took and left out."""
+        if not self._folder:
+            return ctx, Prediction()
+        done = await on_worker(self._find, text)
+        passages, left_out = done.value
+        notes = {"passages_left_out": left_out} if left_out else {}
+        spent = Prediction(notes=notes).with_timing(replace(Prediction().usage, cpu_s=done.cpu_s), done.wall_s)
+        return replace(ctx, passages=passages), spent
+
+    def _find(self, text: str) -> tuple[tuple[Passage, ...], int]:
+        index = _index_of(self._folder, str(self._parameters["document_embedder"]), is_fresh=False)
+        found = index.search(text, int(self._parameters["passages"]), allowed=self._allowed)
+        room = int(self._parameters["passage_tokens"])
+        kept: list[Passage] = []
+        for passage in found:
+            room -= estimated_tokens(passage.searched)
+            if room < 0:
+                break
+            kept.append(passage)
+        return tuple(kept), len(found) - len(kept)
+
+
+def cited(found: Prediction, ctx: Context, spent: Prediction, is_text: bool) -> Prediction:
+    """The answer with its sources: those that a free text names like [2], all that were shown for any other output."""
+    if not ctx.passages or found.error is not None:
+        return found
+    shown = list(enumerate(ctx.passages, 1))
+    if is_text:
+        shown = [(number, passage) for number, passage in shown if f"[{number}]" in str(found.output)]
+    citations = tuple(passage.citation() for _, passage in shown)
+    told = replace(found, citations=citations, notes={**found.notes, **spent.notes})
+    return told.with_timing(found.usage + spent.usage, found.latency_s + spent.latency_s)
+
+
+def rendered(
+    template: Template, values: Mapping[str, Any], passages: Sequence[Passage], delimit: bool
+) -> tuple[Message, ...]:
+    """The messages for one input.
 
     Args:
-        folder: of the task.
-        names: asked for, `prompt:REF` and `prompt:REF+OVERLAY` among them.
-        parameters: of the task file.
-
-    Raises:
-        ConfigError: a prompt, version or overlay is missing, or does not fit the task.
+        values: as `Template.render` takes them, without `passages`.
+        passages: to answer from; a template that does not name `passages` gets them before its user message.
+        delimit: mark what comes from outside (text, input, examples), and add the rule to the system message. Passages
+            are always marked.
     """
-    prompts, overlays = Prompts(folder / "prompts"), read_overlays(folder / "overlays")
-    found = {name: dict(given) for name, given in parameters.items()}
-    for name in dict.fromkeys([*PROMPTED, *names]):
-        kind, has_ref, ref = name.partition(":")
-        if has_ref and kind not in PROMPTED:
-            raise ConfigError(f"{name!r}: only {' and '.join(PROMPTED)} take a prompt behind a colon")
-        ref, _, overlay = ref.partition("+")
-        version = prompts.find(ref) if ref else prompts.used(kind)
-        if version is None and not overlays:
-            if overlay:
-                raise ConfigError(f"{folder / 'overlays'}: there is no overlay {overlay!r}")
-            continue
-        given = _given(kind, version, parameters.get(kind, {}), task, prompts.folder)
-        template = Template(*(str(given.get(part, getattr(registry.load("strategy", kind), part))) for part in _PARTS))
-        if version is not None or overlay:
-            _check_overlays(overlays, task, template, folder)
-        if overlay and overlay not in overlays:
-            raise ConfigError(f"{folder}: no overlay is called {overlay!r}; there are: {', '.join(overlays) or 'none'}")
-        said = {one: _shown(over, template) for one, over in overlays.items()}
-        found[name] = {**given, "material": replace(given["material"], overlays=said, overlay=overlay)}
-    return found
+    shown = [
+        {
+            "number": number,
+            "document": passage.document,
+            "heading": passage.heading,
+            "text": delimited(passage.text, "passage", _about(number, passage)),
+        }
+        for number, passage in enumerate(passages, 1)
+    ]
+    messages = template.render({**(_marked(values) if delimit else values), "passages": shown})
+    if shown and not template.names("passages"):
+        block = "\n\n".join([PASSAGES_TITLE, *(str(one["text"]) for one in shown)])
+        messages = (*messages[:-1], replace(messages[-1], content=f"{block}\n\n{messages[-1].content}"))
+    return _with_rule(messages) if delimit or shown else messages
 
 
-_PARTS = ("system", "user")
+def _about(number: int, passage: Passage) -> dict[str, object]:
+    about: dict[str, object] = {"number": number, "document": passage.document}
+    return about | ({"heading": passage.heading} if passage.heading else {})
 
 
-def _given(
-    kind: str, version: Version | None, parameters: Mapping[str, Any], task: Task, folder: Path
-) -> dict[str, Any]:
-    """The parameters of one strategy with a prompt file on top."""
-    if version is None:
-        return {**parameters, "material": Material()}
-    prompt = version.prompt
-    if prompt.strategy != kind:
-        raise ConfigError(f"{folder}: {version.ref} is for {prompt.strategy}, not for {kind}")
-    if prompt.output and prompt.output != task.output.kind:
-        raise ConfigError(
-            f"{folder}: {version.ref} is written for the output {prompt.output!r}, that of {task.name} is "
-            f"{task.output.kind!r}"
-        )
-    for part in _PARTS:
-        if part in parameters:
-            raise ConfigError(
-                f"task.toml gives strategies.{kind}.{part}, and {version.ref} gives it too: remove it from task.toml"
-            )
-    if task.output.kind == "label":
-        for shot in prompt.examples:
-            if shot.label not in task.labels:
-                raise ConfigError(f"{folder}: {version.ref}: the example label {shot.label!r} is none of the task's")
-    model = {"model": prompt.model} if prompt.model else {}
-    templates = {"system": prompt.system, "user": prompt.user}
-    material = Material.of(prompt, version.ref, version.made)
-    return {**parameters, **prompt.parameters, **templates, **model, "material": material}
+def _marked(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **values,
+        "text": delimited(values["text"]),
+        "input": {name: delimited(text) for name, text in values["input"].items()},
+        "examples": [{**example, "text": delimited(example["text"])} for example in values["examples"]],
+    }
 
 
-def _shown(overlay: Overlay, template: Template) -> dict[str, Any]:
-    """What an overlay changes of a prompt; the one that is built in may not show all of it."""
-    shown = template.fields()
-    return {part: value for part, value in overlay.changes().items() if part in shown}
+def _with_rule(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    if messages[0].role == "system":
+        return (replace(messages[0], content=f"{messages[0].content}\n\n{RULE}"), *messages[1:])
+    return (Message("system", RULE), *messages)
 
 
-def _check_overlays(overlays: Mapping[str, Overlay], task: Task, template: Template, folder: Path) -> None:
-    labels = task.labels if task.output.kind == "label" else {}
-    for name, overlay in overlays.items():
-        check_overlay(overlay, labels, template, f"{folder / 'overlays' / name}.toml")
+def _index_of(folder: str, embedder: str, is_fresh: bool = True) -> DocumentIndex:
+    return open_index(Path(folder), IndexOptions(embedder=embedder), is_fresh)

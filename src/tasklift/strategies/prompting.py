@@ -28,8 +28,7 @@ def check_template(who: str, system: str, user: str, material: object) -> None:
 
 def prompt_parameters(recipe: Recipe, model: str | Model, material: Material | None) -> dict[str, Any]:
     """A prompted recipe's parameters as plain values; those that say nothing are left out."""
-    named = (field.name for field in fields(recipe) if field.name not in ("model", "material"))
-    plain = {name: getattr(recipe, name) for name in named}
+    plain = {one.name: getattr(recipe, one.name) for one in fields(recipe) if one.name not in ("model", "material")}
     laid = {"material": material.to_json()} if material is not None else {}
     return plain | {"model": model if isinstance(model, str) else model.name} | laid
 

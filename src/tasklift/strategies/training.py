@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasklift.data.embed_minilm import has_bfloat16
+from tasklift.data.pretrained import has_bfloat16
+from tasklift.errors import StrategyError
 from tasklift.strategies.artifact import Arrays
-from tasklift.strategies.checkpoint import Checkpoint
-from tasklift.strategies.net import Net
+from tasklift.strategies.checkpoint import Checkpoint, Report
+from tasklift.strategies.heads import Loss, Truth
+from tasklift.strategies.net import PART_TOKENS, Net, Objective
 from tasklift.worker import credit
 
 
@@ -29,6 +31,7 @@ class Schedule:
         learning_rate: peak rate of the encoder.
         batch_size: rows a step.
         half: products in bfloat16, where the processor has them.
+        balanced: every label counts the same, however rare.
         seed: of dropout and the order of rows.
     """
 
@@ -37,33 +40,110 @@ class Schedule:
     learning_rate: float
     batch_size: int
     half: bool
+    balanced: bool
     seed: int
 
 
-def train_epochs(
-    net: Net, rows: Sequence[list[int]], truth: NDArray[np.int64], schedule: Schedule, progress: Progress | None = None
-) -> Iterator[int]:
-    """Train on token ids [n] and label indices [n], yielding after each epoch. Epochs that a stopped fit had done
-    are not done again."""
-    torch.manual_seed(schedule.seed)
-    order = np.random.default_rng(schedule.seed)
-    steps = math.ceil(len(rows) / schedule.batch_size) * schedule.span
-    optimizer = torch.optim.AdamW(net.parameter_groups(schedule.learning_rate), weight_decay=0.01, fused=True)
-    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
-    half = schedule.half and has_bfloat16()
-    done = progress.restore(net, optimizer, rates, order) if progress else 0
-    for epoch in range(done + 1, schedule.epochs + 1):
-        net.train()
-        for batch in _shuffled_buckets([len(row) for row in rows], schedule.batch_size, order):
-            optimizer.zero_grad(set_to_none=True)
-            net.gradients([rows[i] for i in batch], truth[batch], half)
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimizer.step()
-            rates.step()
-        net.eval()
-        yield epoch
-        if progress and epoch < schedule.epochs:
-            progress.keep(epoch, net, optimizer, rates, order)
+class Training:
+    """Training a net.
+
+    Args:
+        rows: token ids [n], and what is to be learnt of them, as `Target.truth` gives it.
+        loss: what is minimised.
+
+    Attributes:
+        stopped: why training ended before its last epoch; '' where it did not.
+    """
+
+    def __init__(
+        self, net: Net, rows: tuple[Sequence[list[int]], Truth], schedule: Schedule, loss: Loss, report: Report
+    ) -> None:
+        self.stopped = ""
+        self._net, self._schedule, self._report = net, schedule, report
+        self._rows, self._truth = rows
+        if loss != "softmax":
+            self._truth = self._truth.astype(np.float32)
+        self._half = schedule.half and has_bfloat16()
+        self._part_tokens = PART_TOKENS
+        self._objective = Objective(loss, _weights(loss, self._truth, net.head.out_features, schedule.balanced))
+
+    def epochs(self, progress: Progress | None = None) -> Iterator[int]:
+        """Train, yielding after each epoch. Epochs that a stopped fit had done are not done again.
+
+        Where the loss is no number any more, the weights of the epoch before are put back, and that is the end.
+        """
+        net, schedule = self._net, self._schedule
+        torch.manual_seed(schedule.seed)
+        order = np.random.default_rng(schedule.seed)
+        steps = math.ceil(len(self._rows) / schedule.batch_size) * schedule.span
+        optimizer = torch.optim.AdamW(net.parameter_groups(schedule.learning_rate), weight_decay=0.01, fused=True)
+        rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+        done = progress.restore(net, optimizer, rates, order) if progress else 0
+        for epoch in range(done + 1, schedule.epochs + 1):
+            good = net.state()
+            net.train()
+            lengths = [len(row) for row in self._rows]
+            for number, batch in enumerate(_shuffled_buckets(lengths, schedule.batch_size, order), start=1):
+                optimizer.zero_grad(set_to_none=True)
+                loss = self._gradients(batch)
+                norm = float(torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0))
+                if not (math.isfinite(loss) and math.isfinite(norm)):
+                    net.restore(good)
+                    self._stop(f"batch {number} of epoch {epoch} (rows {', '.join(map(str, batch[:5]))}, ...)", epoch)
+                    return
+                optimizer.step()
+                rates.step()
+            net.eval()
+            yield epoch
+            if progress and epoch < schedule.epochs:
+                progress.keep(epoch, net, optimizer, rates, order)
+
+    def _stop(self, where: str, epoch: int) -> None:
+        kept = f"the state after epoch {epoch - 1} is kept" if epoch > 1 else "the state before training is kept"
+        rate = f"a learning_rate below {self._schedule.learning_rate:g} may help"
+        self.stopped = f"the loss of {where} is not a number; {kept}; {rate}"
+        self._report(f"training stopped: {self.stopped}")
+
+    def _gradients(self, batch: NDArray[np.int64]) -> float:
+        """The batch's loss, its gradients added. Out of memory, the batch is computed in parts of half the size.
+
+        Raises:
+            StrategyError: not even one row at a time fits.
+        """
+        rows, truth = [self._rows[i] for i in batch], self._truth[batch]
+        while True:
+            try:
+                return self._net.gradients(rows, truth, self._objective, self._half, self._part_tokens)
+            except (MemoryError, RuntimeError) as error:
+                if not (isinstance(error, MemoryError) or "memory" in str(error)):
+                    raise
+                size = sum(map(len, rows))
+                longest = max(map(len, rows))
+                if self._part_tokens <= longest:
+                    raise StrategyError(
+                        f"out of memory on one row of {longest} tokens; free some memory, or choose a smaller encoder"
+                    ) from error
+                self._part_tokens = min(self._part_tokens, size) // 2
+                self._net.zero_grad(set_to_none=True)
+                self._report(f"out of memory: batches are computed in parts of {self._part_tokens} tokens from now on")
+
+
+def _weights(loss: Loss, truth: Truth, width: int, balanced: bool) -> torch.Tensor | None:
+    if not balanced:
+        return None
+    return torch.from_numpy(balance(truth, width) if loss == "softmax" else uplift(truth))
+
+
+def balance(truth: Truth, labels: int) -> NDArray[np.float32]:
+    """[labels] weights by which every label that occurs counts the same: rows / (labels seen * rows of the label)."""
+    counts = np.bincount(truth, minlength=labels)
+    return np.asarray(len(truth) / (np.count_nonzero(counts) * np.maximum(counts, 1)), dtype=np.float32)
+
+
+def uplift(truth: Truth) -> NDArray[np.float32]:
+    """[labels] what a row with the label counts, so that all of them count as much as all without; 20 at most."""
+    named = truth.sum(axis=0)
+    return np.asarray(np.minimum((len(truth) - named) / np.maximum(named, 1), 20.0), dtype=np.float32)
 
 
 def _rate(step: int, steps: int) -> float:
@@ -94,6 +174,8 @@ class Progress:
         best: validation accuracy, epoch and weights of the best epoch.
 
     In a cross-validation the logits of each finished fold are kept instead: folds of few rows are short.
+
+        logits: what the choice rests on, once it is made.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -102,8 +184,9 @@ class Progress:
         self._state, self._arrays = checkpoint.load() or ({}, {})
         self._state.setdefault("cpu_s", 0.0)
         credit(self._state["cpu_s"])  # what was spent before the fit was stopped
+        self.logits: NDArray[np.float64] = self._arrays.pop("logits", np.zeros((0, 0)))
         self.history: list[float] = self._state.get("history", [])
-        self.best: tuple[float, int, dict[str, torch.Tensor]] = (-1.0, 0, {})
+        self.best: tuple[float, int, dict[str, torch.Tensor]] = (-math.inf, 0, {})
         if self.history and self.chosen is None:
             accuracy, epoch = self._state["best"]
             kept = _part(self._arrays, "best.") or _part(self._arrays, "net.")
@@ -132,12 +215,12 @@ class Progress:
         if self._checkpoint.is_due:
             self._checkpoint.save({"cpu_s": self._spent()}, self._arrays)
 
-    def begin_refit(self, chosen: Mapping[str, Any]) -> None:
-        """From now on what was chosen is known; the epochs kept so far are those of the other training."""
-        if self.chosen is None:
-            self._state = {"chosen": dict(chosen), "cpu_s": self._spent()}
-            self._arrays = {}
-            self._checkpoint.save(self._state, {})
+    def begin_refit(self, chosen: Mapping[str, Any], logits: NDArray[np.float64]) -> None:
+        """From now on what was chosen is known, and the logits it rests on; the folds are no longer needed."""
+        self.logits = logits
+        self._state = {"chosen": dict(chosen), "cpu_s": self._spent()}
+        self._arrays = {}
+        self._checkpoint.save(self._state, {"logits": logits})
 
     def restore(
         self,
@@ -193,7 +276,7 @@ class Progress:
             "order": order.bit_generator.state,
         }
         plain = {name: tensor.numpy() for name, tensor in arrays.items()}
-        self._checkpoint.save(state, plain | {"chance": torch.get_rng_state().numpy()})
+        self._checkpoint.save(state, plain | {"chance": torch.get_rng_state().numpy(), "logits": self.logits})
 
     def _spent(self) -> float:
         """CPU seconds of this fit so far, those before it was stopped included."""

@@ -7,14 +7,19 @@ slowly. `slow.with_head_timeout` is for those.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 
-from starlette.types import Message, Receive, Scope
+from starlette.types import Message, Receive, Scope, Send
 
 from tasklift.errors import ConfigError
 from tasklift_platform.web.problems import RequestError
 
-_CLOSE = {"Connection": "close"}  # the rest of the body is not read
+_CLOSE = {"Connection": "close"}  # the rest of the body is not read, but for what `lingering` takes
+#: Of a refused body so much is taken and thrown away, while it comes without such a pause: a client that is cut off
+#: while it sends meets a broken connection and never reads why.
+MOST_DISCARDED = 32 * 2**20
+DISCARD_PAUSE_S, DISCARD_S = 1.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,31 @@ class RequestLimits:
     def _too_large(self) -> RequestError:
         message = f"the request is longer than {self.body_bytes} bytes; send less, or in parts"
         return RequestError(413, "request_too_large", message, _CLOSE)
+
+
+def lingering(send: Send, receive: Receive) -> Send:
+    """`send` for the answer to a refused body: whole at once, but the connection stays until what the client still
+    sends was taken and thrown away, within limits."""
+
+    async def wrapped(message: Message) -> None:
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            await send({**message, "more_body": True})
+            await _discard(receive)
+            message = {"type": "http.response.body", "body": b""}
+        await send(message)
+
+    return wrapped
+
+
+async def _discard(receive: Receive) -> None:
+    taken, until = 0, asyncio.get_running_loop().time() + DISCARD_S
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout_at(until):
+            while taken < MOST_DISCARDED:
+                message = await asyncio.wait_for(receive(), DISCARD_PAUSE_S)
+                taken += len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
 
 
 class _BoundedReceive:

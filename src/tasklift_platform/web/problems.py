@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -140,7 +140,7 @@ def page(scope: Scope, problem: Problem) -> Response:
 
 def exception_handlers(
     render: Render = render,
-) -> dict[int | type[Exception], Callable[[Request, Exception], Awaitable[Response]]]:
+) -> dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]]:
     """For `FastAPI(exception_handlers=...)` or Starlette's: all errors look alike, and none shows a stack trace."""
 
     async def answer(request: Request, error: Exception) -> Response:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tasklift_platform.web.drain import Drain
 from tasklift_platform.web.headers import RawHeaders, SecurityHeaders
-from tasklift_platform.web.limits import RequestLimits
+from tasklift_platform.web.limits import RequestLimits, lingering
 from tasklift_platform.web.problems import Render, problem_of, render
 
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -100,7 +100,8 @@ class Shell:
                 return  # the framework answered and raised again
             if answer.status:
                 raise  # half an answer must not look like a whole one: the server cuts the connection
-            await self._options.render(scope, problem)(scope, receive, answer)
+            send = lingering(answer, receive) if problem.status == 413 else answer
+            await self._options.render(scope, problem)(scope, receive, send)
 
     def _request_id(self, scope: Scope) -> str:
         if self._options.trust_request_id:

@@ -265,3 +265,8 @@ def test_a_prompt_needs_at_least_what_the_gate_asks(rivals: Evaluation) -> None:
 def test_without_a_prompted_candidate_nothing_is_needed(colours: Task, colour_rows: Dataset) -> None:
     evaluation = evaluated(colours, colour_rows, {"finetune": ("finetune", answers(colour_rows))})
     assert decide(evaluation, economics()).prompt_needs is None
+
+
+def test_a_prompt_that_another_limit_rules_out_is_not_told_which_accuracy_would_win(rivals: Evaluation) -> None:
+    assert decide(rivals, economics()).prompt_needs is not None
+    assert decide(rivals, economics(), Gates(max_p95_latency_s=1e-9)).prompt_needs is None

@@ -50,6 +50,14 @@ def test_a_difference_within_the_floor_is_no_win_and_is_said_to_be_none() -> Non
     assert decision.to_json()["noise"]["prompt vs finetune"]["floor"] == pytest.approx(0.03)
 
 
+def test_what_the_passed_over_option_is_ahead_by_is_no_worth_of_measuring() -> None:
+    decision = decide(evidence(360, 368, 0.03), economics(), settings=DRAWS)
+    ahead = decision.options["prompt"].expected_usd - decision.options["finetune"].expected_usd
+    assert ahead > 500
+    more = decision.next_measurement
+    assert more is None or (more.worth_usd or 0) <= decision.evpi_usd_per_year
+
+
 def test_a_difference_beyond_the_floor_still_wins() -> None:
     decision = decide(evidence(360, 388, 0.03), economics(), settings=DRAWS)
     assert decision.leading == "finetune"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from made_up import economics, evidence, right
+from pydantic import ValidationError
 
 from tasklift.measure.deciding.non_inferiority import non_inferior
 from tasklift.stats.intervals import paired_difference
@@ -58,3 +59,31 @@ def test_the_level_is_kept_where_the_option_is_just_too_bad() -> None:
         scores = {"a": (kind != 1).astype(float).tolist(), "b": (kind != 0).astype(float).tolist()}
         yes += non_inferior(evidence(scores), "a", ["b"], economics(margin=0.05))["a vs b"].answer
     assert 20 <= yes <= 70
+
+
+def test_each_metric_has_its_margin_and_all_questions_share_one_level() -> None:
+    expected = tuple(["red", "green"][at % 2] for at in range(400))
+    scores = {"a": right(400, 20), "b": right(400, 24)}
+    said = {
+        name: {"outputs": tuple(y if s else "blue" for y, s in zip(expected, scores[name], strict=True))}
+        for name in scores
+    }
+    said["a"] |= {"failed": np.arange(400) < 20}
+    found = evidence(scores, expected=expected, **said)
+    money = economics(margin=0.05, margin_by_metric={"macro_f1": 0.05, "valid_outputs": 0.01})
+    answer = non_inferior(found, "a", ["b"], money)["a vs b"]
+    f1, valid = answer.metrics["macro_f1"], answer.metrics["valid_outputs"]
+    assert (answer.answer, f1.answer, valid.answer) == (True, True, False)
+    assert f1.low == pytest.approx(answer.low, abs=0.01)  # labels are even, so the two metrics nearly agree
+    assert valid.low < -0.05 + 0.001
+    asked = [answer, f1, valid]
+    assert min(one.p_holm for one in asked) == pytest.approx(3 * min(one.p for one in asked))
+    assert set(answer.to_json()["metrics"]) == {"macro_f1", "valid_outputs"}
+
+
+def test_a_metric_that_cannot_be_measured_is_not_asked_about_and_an_unknown_one_is_refused() -> None:
+    scores = {"a": right(100, 2), "b": right(100, 4)}
+    plain = non_inferior(evidence(scores), "a", ["b"], economics(margin_by_metric={"macro_f1": 0.02}))["a vs b"]
+    assert plain.metrics == {}
+    with pytest.raises(ValidationError):
+        economics(margin_by_metric={"bleu": 0.02})

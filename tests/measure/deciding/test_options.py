@@ -40,7 +40,8 @@ def test_a_model_without_a_price_is_asked_for_by_name_and_never_chosen() -> None
     found = evidence({"prompt": right(100, 0), "finetune": right(100, 30)}, prompt={"model": "our-own", "usage": used})
     decision = decided(found)
     option = decision.options["prompt"]
-    assert option.gates["price"] == "no price is known for our-own: set options.prompt.item_usd"
+    said = "no price is known for our-own: set options.prompt.item_usd, or its prices under prices.tokens"
+    assert option.gates["price"] == said
     assert (option.p_best, option.passes) == (0, False)
     assert decision.to_json()["options"]["prompt"]["expected_usd_per_year"] is None
     assert decision.choice != "prompt"

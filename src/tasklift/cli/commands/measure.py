@@ -19,10 +19,6 @@ from tasklift.cli.commands.common import (
 )
 
 app = typer.Typer()
-data_app = group("Rows: import and check them.")
-app.add_typer(data_app, name="data")
-models_app = group("Weights of the local models.")
-app.add_typer(models_app, name="models")
 context_app = group("Documents that prompts answer from: what was read, what a search finds, how good it is.")
 app.add_typer(context_app, name="context")
 evaluations_app = group("Stored evaluations: list, show, compare, prune.")
@@ -73,12 +69,15 @@ def evaluate(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Ask models again, whatever they answered before; keep nothing of it.")
     ] = False,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Ask hosted models through their batch API first: cheaper, may take hours.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run every strategy on the same test rows; print intervals, cost and a decision where economics are given."""
     run(
         "evaluate:evaluate",
-        cached=not no_cache,
+        how=(not no_cache, batch),
         task=task,
         folder=project,
         strategies=strategies,
@@ -139,35 +138,6 @@ def demo(
 ) -> None:
     """The main job on a shipped task: every strategy, the same rows, three economics, three decisions."""
     run("demo:demo", model=model, light=light, rows=rows, folder=folder, as_json=as_json)
-
-
-@data_app.command("import")
-def data_import(
-    file: Annotated[Path, typer.Argument(help="A .jsonl or .csv file.")],
-    task: Annotated[str | None, typer.Option(help="Task name; may be left out where there is one.")] = None,
-    project: ProjectOption = Path(),
-    field: Annotated[
-        list[str] | None, typer.Option(help="target=COLUMN, such as text=message or slice.channel=via.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Check a file against the task and write it into the project in the pinned row format."""
-    run("data:import_rows", file=file, task=task, folder=project, mapping=field or [], as_json=as_json)
-
-
-@models_app.command("pull")
-def models_pull(
-    all_models: Annotated[bool, typer.Option("--all", help="Every model, and convert what needs converting.")] = False,
-    name: Annotated[str | None, typer.Argument(help="One model.")] = None,
-) -> None:
-    """Fetch the local model's weights into the cache, checked by SHA-256; nothing is done twice."""
-    run("models:pull", name=None if all_models else name)
-
-
-@models_app.command("list")
-def models_list(as_json: JsonOption = False) -> None:
-    """What is there, how large, where from, under which licence."""
-    run("models:list_models", as_json=as_json)
 
 
 @context_app.command("index")

@@ -269,7 +269,8 @@ def _payback(world: World, pairs: Sequence[tuple[str, str]]) -> dict[str, Paybac
 def _needs(world: World, shown: Mapping[str, OptionVerdict], floor: float) -> Mapping[str, object] | None:
     """What a prompted model would have to reach, beside what it reached here."""
     rivals = [name for name, v in shown.items() if v.passes and v.family not in ("prompt", "baseline", NOTHING)]
-    needs = prompt_needs(world, {name: v.expected_usd for name, v in shown.items()}, rivals, floor)
+    able = {n: v for n, v in shown.items() if not any(why for gate, why in v.gates.items() if gate != "min_metric")}
+    needs = prompt_needs(world, {name: v.expected_usd for name, v in able.items()}, rivals, floor)
     accuracy = shown[needs["candidate"]].accuracy if needs else None
     return {**needs, "measured": accuracy.value if accuracy else None} if needs else None
 
@@ -280,6 +281,8 @@ def _assumptions(world: World, economics: Economics) -> dict[str, Assumption]:
     def assumed(key: str) -> Assumption:
         value = getattr(economics, key)
         plain = (value.p50 if value.known else value.model_dump()) if isinstance(value, Quantity) else value
+        if key == "changes_per_year" and economics.counted:
+            return Assumption(plain, "measured", economics.counted)
         return Assumption(plain, "given" if key in given else "default")
 
     found = {key: assumed(key) for key in (*FLIPPABLE, "reviewer_accuracy", "margin")}

@@ -44,7 +44,7 @@ def prompt_needs(
     The cost is linear in the error rate, so what it costs without errors and what one error costs give it.
 
     Args:
-        expected_usd: option -> yearly cost.
+        expected_usd: option -> yearly cost, of those that only their accuracy may keep from being chosen.
         rivals: options of other families that pass the gates.
         floor: accuracy that a gate asks for anyway.
 
@@ -52,7 +52,7 @@ def prompt_needs(
         the prompted candidate and the accuracy, None where not even a perfect one would win; None where
         nothing is prompted or there is no rival.
     """
-    prompts = [n for n, o in world.options.items() if o.family == "prompt" and not o.missing_price]
+    prompts = [n for n in expected_usd if world.options[n].family == "prompt" and not world.options[n].missing_price]
     if not prompts or not rivals:
         return None
     name = min(prompts, key=lambda n: expected_usd[n])

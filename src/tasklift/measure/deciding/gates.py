@@ -6,16 +6,13 @@ import datetime
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tasklift.economics import Gates
+from tasklift.economics import Gates, option_key
+from tasklift.measure.deciding.macro_f1 import macro_f1_draws
 from tasklift.measure.deciding.options import HUMAN, NOTHING, Option, World
-from tasklift.measure.deciding.posterior import REST
 from tasklift.measure.deciding.quantities import Draws
 from tasklift.measure.evidence import Evidence, OptionEvidence
 
-#: Draws by which a macro-F1 is judged: each of them weighs all rows anew.
-F1_DRAWS = 2000
 #: Days of a mean month.
 _MONTH = 30.44
 
@@ -31,7 +28,10 @@ def failed_gates(
     if option.name == NOTHING:
         return found
     if option.missing_price:
-        found["price"] = f"no price is known for {option.missing_price}: set options.{option.name}.item_usd"
+        found["price"] = (
+            f"no price is known for {option.missing_price}: set {option_key(option.name, 'item_usd')}, "
+            f"or its prices under prices.tokens"
+        )
     if gates.min_metric is not None:
         found["min_metric"] = _metric_gate(evidence, world, option, gates)
     if option.family == HUMAN:
@@ -56,7 +56,7 @@ def metric_draws(evidence: Evidence, world: World, option: Option) -> Draws:
         weight = world.table.row_weight or 1.0
         return 1 - draws.wrong / weight - draws.deferred * draws.missed
     if evidence.metric == "macro_f1" and option.measured is not None and option.measured.outputs is not None:
-        return _macro_f1(evidence, option.measured, accuracy)
+        return macro_f1_draws(evidence, option.measured, accuracy)
     right, deferred = world.rates.right[:, option.column], world.rates.deferred[:, option.column]
     return right + deferred * accuracy
 
@@ -99,7 +99,7 @@ def _end_of_life(option: Option, world: World, today: datetime.date) -> dict[str
         return {"end_of_life": ""}
     return {
         "end_of_life": f"shut down on {day}, before the horizon ends on {until}; "
-        f"set options.{option.name}.migration_usd to count a move"
+        f"set {option_key(option.name, 'migration_usd')} to count a move"
     }
 
 
@@ -108,35 +108,5 @@ def _trait_gate(option: Option, name: str, refused: str) -> str:
     traits: Mapping[str, bool] = option.measured.traits if option.measured else {}
     value = declared if declared is not None else traits.get(name)
     if value is None:
-        return f"not known: say so in options.{option.name}.{name}"
+        return f"not known: say so in {option_key(option.name, name)}"
     return refused if value == (name == "data_leaves_machine") else ""
-
-
-def _macro_f1(evidence: Evidence, seen: OptionEvidence, reviewer_accuracy: float) -> Draws:
-    """[F1_DRAWS] mean F1 of the labels that occur among the expected answers, rows weighed anew in each draw.
-
-    One row more that nobody has seen counts as all right or all wrong with even odds.
-    """
-    rng = np.random.default_rng(0)
-    expected, outputs = evidence.expected, seen.outputs or ()
-    names = sorted({str(label) for label in expected})
-    given = [str(y) if away else str(p) for p, y, away in zip(outputs, expected, seen.deferred, strict=True)]
-    sure = np.where(seen.deferred, reviewer_accuracy, 1.0).astype(np.float32)
-    answered = np.array([[label == name for name in names] for label in given], dtype=np.float32)  # [rows, labels]
-    actual = np.array([[str(label) == name for name in names] for label in expected], dtype=np.float32)
-    weights, unseen = _row_draws(evidence, rng)
-    both = weights @ (answered * actual * sure[:, None])  # [draws, labels]
-    either = weights @ answered + weights @ actual
-    values = (2 * both / np.maximum(either, 1e-12)).mean(axis=1).astype(np.float64)
-    return np.asarray(values + unseen * (np.arange(F1_DRAWS) % 2 - values))
-
-
-def _row_draws(evidence: Evidence, rng: np.random.Generator) -> tuple[NDArray[np.float32], Draws]:
-    """[draws, rows] weights of the rows, one a cluster, and the [draws] share of an unseen row."""
-    rows = len(evidence)
-    place = np.arange(rows)
-    if evidence.clusters is not None:
-        _, place = np.unique(np.array(evidence.clusters), return_inverse=True)
-    units = int(place.max()) + 1
-    gammas = rng.standard_exponential((F1_DRAWS, units), dtype=np.float32)[:, place]
-    return gammas, rng.beta(REST, units, F1_DRAWS)

@@ -121,6 +121,9 @@ def _labels(question: Question) -> list[Measurement]:
     family = world.options[str(question.best)].family
     same = np.array([world.options[name].family == family for name in names])
     price = _row_price(question)
+    # Where a lead within noise was passed over, what it is ahead by needs no measuring.
+    now = costs.mean(axis=0)[: len(question.allowed)]
+    ahead = float(now[same[: len(now)]].min() - now.min())
     found = []
     for rows in ROWS:
         to_come = _to_come(costs, np.where(measured, _learnt(world, rows), 0.0))
@@ -128,9 +131,9 @@ def _labels(question: Question) -> list[Measurement]:
             if name in question.hopeful:
                 to_come[np.logical_not(_passes(question, name, rows)), at] = np.inf
         # What knowing more saves beyond picking the best of the same family.
-        worth = to_come[:, same].min(axis=1).mean() - to_come.min(axis=1).mean()
+        worth = to_come[:, same].min(axis=1).mean() - to_come.min(axis=1).mean() - ahead
         years = economics.horizon_months / 12
-        found.append(Measurement("label more test rows", rows, rows * price, float(worth) * years, "label"))
+        found.append(Measurement("label more test rows", rows, rows * price, max(float(worth), 0.0) * years, "label"))
     return found
 
 

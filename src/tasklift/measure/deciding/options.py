@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tasklift.economics import Economics, OptionCosts, Quantity, exactly
+from tasklift.economics import Economics, OptionCosts, Quantity, exactly, option_key
 from tasklift.errors import ConfigError
 from tasklift.measure.cost import DrawnPrices, Serving, asked_cost, drawn_item, drawn_setup, token_cost
 from tasklift.measure.deciding.posterior import JointTable, Rates, draw_rates, joint_table
@@ -219,7 +219,7 @@ class _Maker:
             return self.sampler.about(name, float(seen.cost_usd.mean()), spread), "measured (cost_usd of the rows)", ""
         if seen.usage is None:
             self.cautions.append(
-                f"{seen.name}: what an item costs is not known; counted as 0, set options.{seen.name}.item_usd"
+                f"{seen.name}: what an item costs is not known; counted as 0, set {option_key(seen.name, 'item_usd')}"
             )
             return np.zeros(self.sampler.size), "default", ""
         serving = Serving(costs.cached_share, costs.batch_share)
@@ -270,7 +270,7 @@ class _Maker:
             if family != "baseline":
                 self.cautions.append(
                     f"{name} has costs but no measurement: it is not compared; measure it, "
-                    f"or say what you expect in options.{name}.accuracy"
+                    f"or say what you expect in {option_key(name, 'accuracy')}"
                 )
             return None
         error = belief.draw(f"{name}.error_rate", self.sampler)

@@ -100,7 +100,7 @@ class _Adapter:
 
 def _trace(row: Example, said: Any, judge: Judge) -> dict[str, str]:
     text = text_of(row.input, judge.task.input_fields)[:SHOWN_CHARS]
-    right = str(row.output)
+    right = judge.task.output.write(row.output)
     feedback = "Right." if said == row.output else f"Wrong: the right answer is {right!r}"
     meaning = judge.task.labels.get(right, "") if judge.task.output.kind == "label" else ""
     return {

@@ -170,8 +170,9 @@ async def optimize(
         best = await _searched(optimizer, base, judge, cuts)
         judge.max_calls = None  # what is left was set aside for this
         chosen = [await judge.judge(one, cuts.select, "chosen on") for one in (base, best)]
+        labels = judge.labels_used()
         final_trials = [await judge.judge(one, cuts.test, "test") for one in (base, best)]
-        found = _result(identity, (base, best), chosen, final_trials, cuts, judge, plan)
+        found = _result((identity, labels), (base, best), (chosen, final_trials), cuts, judge, plan)
         found = replace(found, took_s=round(time.perf_counter() - begin, 1))
         if home:
             _write(home / identity / "result.json", found)
@@ -190,14 +191,14 @@ async def _searched(optimizer: Optimizer, base: PromptText, judge: Judge, cuts: 
 
 
 def _result(
-    identity: str,
+    about: tuple[str, int],
     prompts: tuple[PromptText, PromptText],
-    chosen: list[Trial],
-    final: list[Trial],
+    trials: tuple[list[Trial], list[Trial]],
     cuts: Cuts,
     judge: Judge,
     plan: Plan,
 ) -> Optimized:
+    (identity, labels), (chosen, final) = about, trials
     first, second = (trial.array() for trial in final)
     gained, lost = int(((second == 1) & (first == 0)).sum()), int(((second == 0) & (first == 1)).sum())
     count = len(cuts.test)
@@ -213,8 +214,8 @@ def _result(
         p=mcnemar_midp(gained, lost),
         rows=(len(cuts.learn), len(cuts.select), count),
         chars=(len(prompts[0].to_file()), len(prompts[1].to_file())),
-        tokens=(final[0].usage.input_tokens / count, final[1].usage.input_tokens / count),
-        spent=Resources(len(cuts.learn) + len(cuts.select), cpu_s=round(judge.usage.cpu_s, 1), asked=used),
+        tokens=(final[0].tokens, final[1].tokens),
+        spent=Resources(labels, cpu_s=round(judge.usage.cpu_s, 1), asked=used),
         no_worse=lower > -plan.margin if plan.margin else None,
         took_s=0.0,
     )

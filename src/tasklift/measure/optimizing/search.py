@@ -89,7 +89,10 @@ class Search:
         shots = base.examples
         if "examples" in base.template.fields() and base.strategy == "prompt":
             shots = draw_shots(feedback, chance.choice(SIZES), judge.task, chance)
-        parameters = {**base.parameters, **chance.choice(PARAMETERS[base.strategy])}
+        tried = PARAMETERS[base.strategy]
+        if base.strategy == "prompt" and str(judge.model).startswith("http"):
+            tried = tried[:1]  # hosted models give no log-probabilities to calibrate
+        parameters = {**base.parameters, **chance.choice(tried)}
         changed = {"instruction": "" if said == judge.task.instruction else said, "parameters": parameters}
         return base.model_copy(update={**changed, "examples": shots})
 
@@ -120,12 +123,14 @@ def draw_shots(rows: Dataset, count: int, task: Task, chance: random.Random) -> 
     """So many rows as examples, spread evenly over the labels, in random order."""
     by_label: dict[str, list[Example]] = defaultdict(list)
     for row in rows:
-        by_label[str(row.output)].append(row)
+        by_label[task.output.stratum(row.output)].append(row)
     labels = sorted(by_label)
     chance.shuffle(labels)
     chosen = [chance.choice(by_label[labels[at % len(labels)]]) for at in range(count)]
     chance.shuffle(chosen)
-    shown = ((text_of(row.input, task.input_fields)[:EXAMPLE_CHARS].strip(), str(row.output)) for row in chosen)
+    shown = (
+        (text_of(row.input, task.input_fields)[:EXAMPLE_CHARS].strip(), task.output.write(row.output)) for row in chosen
+    )
     return tuple(Shot(text=text, label=label) for text, label in shown if text)
 
 

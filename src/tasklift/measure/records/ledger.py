@@ -156,8 +156,21 @@ def records(folder: Path) -> list[Record]:
     Raises:
         DataError: one of them is damaged or was changed.
     """
-    found = [load(folder, path.stem) for path in _files(folder)]
-    return sorted(found, key=lambda record: (record.about["kept_at"], record.id))
+    found, broken = readable(folder)
+    if broken:
+        raise DataError(broken[0])
+    return found
+
+
+def readable(folder: Path) -> tuple[list[Record], list[str]]:
+    """Records that are sound, oldest first, and of each other one why it is not: for a list of all."""
+    found, broken = [], []
+    for path in _files(folder):
+        try:
+            found.append(load(folder, path.stem))
+        except DataError as error:
+            broken.append(str(error))
+    return sorted(found, key=lambda record: (record.about["kept_at"], record.id)), broken
 
 
 def reopen(record: Record, reasons: Sequence[str]) -> Record:

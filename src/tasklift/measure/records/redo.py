@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tasklift.economics import OptionCosts
+
 #: Expected costs that differ by less than this share are draws of the same figure.
 SAME_SHARE = 0.005
 
@@ -24,7 +26,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     found = {
         "choice": _pairs({"choice": old["choice"]}, {"choice": new["choice"]}),
         "evidence": _pairs(before["evidence"]["hashes"], after["evidence"]["hashes"]),
-        "economics": _pairs(_flat(before["economics"]), _flat(after["economics"])),
+        "economics": _given(_pairs(_flat(before["economics"]), _flat(after["economics"]))),
         "gates": _pairs(_flat(before["gates"]), _flat(after["gates"])),
         "prices": _pairs(_flat(_amounts(before["prices"])), _flat(_amounts(after["prices"]))),
         "options": {name: pair for name, pair in _pairs(*costs).items() if _moved(*pair)},
@@ -57,6 +59,18 @@ def _pairs(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list[Any
     }
 
 
+def _given(pairs: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """Without the defaults of an option that is only on one side: nobody gave them."""
+    defaults = _flat(OptionCosts().model_dump(mode="json"))
+
+    def by_default(name: str, pair: list[Any]) -> bool:
+        key = next((key for key in defaults if name.startswith("options.") and name.endswith(f".{key}")), None)
+        told = [value for value in pair if value is not None]
+        return key is not None and len(told) == 1 and told[0] == defaults[key]
+
+    return {name: pair for name, pair in pairs.items() if not by_default(name, pair)}
+
+
 def _moved(old: float | None, new: float | None) -> bool:
     if old is None or new is None:
         return old is not new
@@ -71,10 +85,10 @@ def _amounts(prices: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots; a quantity without uncertainty is one number."""
+    """Nested keys joined by dots; a quantity is one value, and a number where it is certain."""
     if isinstance(value, Mapping):
-        if set(value) == {"p10", "p50", "p90"} and value["p10"] == value["p90"]:
-            return {name: value["p50"]}
+        if set(value) == {"p10", "p50", "p90"}:
+            return {name: value["p50"] if value["p10"] == value["p90"] else value}
         return {
             key: v
             for part, inner in value.items()
@@ -86,6 +100,10 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
 def _shown(value: Any) -> str:
     if value is None:
         return "none"
+    if isinstance(value, Mapping) and "p50" in value:
+        return f"{_shown(value['p50'])} ({_shown(value['p10'])} to {_shown(value['p90'])})"
+    if isinstance(value, list):
+        return ", ".join(" ".join(f"{k}={_shown(v)}" for k, v in part.items()) for part in value) or "none"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tasklift.errors import DataError
 from tasklift.measure.deciding.decision import TIE
@@ -52,6 +53,7 @@ def render(content: Mapping[str, Any], embedded: Embedded | None = None) -> str:
         "points": _points,
         "seconds": _seconds,
         "breakable": _breakable,
+        "unbroken": _unbroken,
         "signed": words.signed,
     }
     start = embedded.results(Setting()) if embedded else None
@@ -316,6 +318,11 @@ def _points(found: Mapping[str, float]) -> str:
 def _breakable(label: object) -> Markup:
     """A name that may be cut after an underscore."""
     return Markup("_<wbr>").join(str(label).split("_"))
+
+
+def _unbroken(words: object) -> Markup:
+    """Words in which the flag of a command is not cut at its dashes."""
+    return Markup(re.sub(r"(--[a-z][\w-]*)", r'<span class="flag">\1</span>', str(escape(words))))  # noqa: S704 - escaped
 
 
 def _seconds(value: float | None) -> str:

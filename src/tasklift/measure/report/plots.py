@@ -71,7 +71,8 @@ def intervals(
     parts = []
     for value in scale.ticks(4 if phone else 6):
         parts += [line(scale(value), top - 2, scale(value), bottom, "grid")]
-        parts += [text(scale(value), bottom + 15, _tick(value, unit), "tick", "middle")]
+        told = _tick(value, unit)
+        parts += [text(_inside(scale(value), told, width), bottom + 15, told, "tick", "middle")]
     for mark in marks:
         x = scale(mark.value)
         side = "end" if x > (left + right) / 2 else "start"
@@ -87,6 +88,12 @@ def intervals(
             parts.append(line(scale(row.low), y, scale(row.high), y, f"whisker s-{row.family}"))
             parts.append(marker(scale(row.value), y, row.family))
     return svg(width, bottom + 22, title, *parts, kind="intervals")
+
+
+def _inside(x: float, words: str, width: float) -> float:
+    """Where words about x stay within the chart: at its ends they move in."""
+    half = 3.8 * len(words)
+    return min(max(x, half), width - half)
 
 
 def margin_of(names: Iterable[str]) -> float:

@@ -21,7 +21,7 @@ from tasklift.measure.asking import Asking
 from tasklift.measure.evaluation import CandidateResult, Evaluation, Progress, Silent
 from tasklift.measure.metrics import right_of
 from tasklift.measure.noise import NoiseFloor, noise_floor, write_floors
-from tasklift.measure.store import EvaluationFolder
+from tasklift.measure.store import AGAIN, EvaluationFolder
 from tasklift.strategies.fitting import fit_or_load
 from tasklift.strategy import Strategy
 
@@ -50,7 +50,7 @@ def run_again(
         DataError: the disk refused; what was stored stays.
     """
     place = folder / "evaluations" / evaluation.id if folder else None
-    store = EvaluationFolder(place / "again") if place else None
+    store = EvaluationFolder(place / AGAIN) if place else None
     again = _Again(evaluation, train, folder, store, progress or Silent(), concurrency)
     found: dict[str, NoiseFloor] = {}
     with store.held() if store else nullcontext():
@@ -116,6 +116,6 @@ class _Again:
                 self.store.close()
         before = result.predictions
         same = [(p.output, p.deferred) == (q.output, q.deferred) for p, q in zip(before, answers, strict=True)]
-        first, second = right_of(before, rows.outputs), right_of(answers, rows.outputs)
+        first, second = (right_of(some, rows.outputs, self.evaluation.task) for some in (before, answers))
         exact = how == ASKED_AGAIN and candidate.traits.deterministic
         return noise_floor(how, first, second, np.array(same), exact)

@@ -1,0 +1,166 @@
+"""`tasklift tune`: from a raw table to a tuned, evaluated, registered model, by the steps of the single commands."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasklift.cli import show
+from tasklift.cli.audit import audit_lines, describe, run_audit, save_version
+from tasklift.cli.evaluate import Asked, compare
+from tasklift.cli.versions import Place, opened
+from tasklift.data.audit.duplicates import alike
+from tasklift.data.audit.policy import read_policy
+from tasklift.data.clean import Rules, clean
+from tasklift.data.read import raw_rows, read_dataset
+from tasklift.data.resplit import resplit
+from tasklift.data.versions import difference, replace_text
+from tasklift.dataset import write_jsonl
+from tasklift.errors import ConfigError, DataError
+from tasklift.measure.evaluation import CandidateResult
+from tasklift.schema import parse
+from tasklift.task import Task
+
+PROJECT = 'schema_version = 1\nname = {name}\nmodel = "local"\n'
+TASK = """schema_version = 1
+name = {name}
+instruction = {instruction}
+
+[output]
+kind = "label"
+
+[output.labels]      # a definition of each, one sentence, helps prompted models and people
+{labels}
+
+[data]
+file = "data.jsonl"
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A raw table.
+
+    Attributes:
+        file: `.csv` or JSONL.
+        text: column with the text.
+        label: column with the answer.
+    """
+
+    file: Path
+    text: str
+    label: str
+
+
+def tune_file(columns: tuple[Path, str, str], folder: Path, strategy: str, embedder: str | None, as_json: bool) -> int:
+    """Do every step that is not done yet.
+
+    Args:
+        columns: the file, its column of texts, and its column of labels.
+    """
+    table = Table(*columns)
+    if not (folder / "tasklift.toml").exists():
+        write_project(table, folder)
+    place = opened(folder, None, to_write=True)
+    if not any(row.split == "test" for row in place.data):
+        place = _prepared(place)
+    names = tuple(dict.fromkeys(["majority", "baseline", strategy]))
+    lines = show.Table(sys.stderr if as_json else sys.stdout)
+    evaluation = compare(place.project, place.task, Asked(names, None, None, embedder), place.project.state, lines)
+    made = evaluation.result(strategy)
+    if as_json:
+        show.print_json(
+            {
+                "project": str(folder),
+                "model": made.card.fingerprint,
+                "evaluation": evaluation.id,
+                **show.evaluation_json(evaluation, None, None),
+            }
+        )
+    else:
+        print("\n".join(["", *show.comparison_lines(evaluation), "", *_next(folder, place, made)]))
+    return 0
+
+
+def write_project(table: Table, folder: Path) -> None:
+    """A project with one task, its labels as they stand in the table; rows without a label are left out, and counted.
+
+    The project file is written last: a stopped run begins again.
+
+    Raises:
+        DataError: a column is missing, or fewer than two labels are there.
+        ConfigError: the folder holds something else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file; name a folder for the project")
+    labels = _labels(table)
+    name = re.sub(r"[^a-z0-9_]+", "_", table.file.stem.lower()).strip("_") or "task"
+    name = name if name[0].isalpha() else f"task_{name}"
+    instruction = f"Sort each text by its {table.label}."
+    task = parse(
+        Task,
+        {"name": name, "instruction": instruction, "output": {"kind": "label", "labels": labels}},
+        str(table.file),
+    )
+    data = read_dataset(table.file, task, {"text": table.text, "output": table.label})
+    known = data.part((row for row in data if row.output is not None), "rows with a label")
+    if len(known) < len(data):
+        print(f"  {len(data) - len(known)} rows without a label are left out", file=sys.stderr)
+    own = folder / "tasks" / name
+    write_jsonl(known, own / "data.jsonl")
+    lines = "\n".join(f"{_quoted(label)} = {_quoted(meaning)}" for label, meaning in labels.items())
+    text = TASK.format(name=_quoted(name), instruction=_quoted(instruction), labels=lines)
+    replace_text(own / "task.toml", text)
+    replace_text(folder / "tasklift.toml", PROJECT.format(name=_quoted(folder.resolve().name)))
+
+
+def _labels(table: Table) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line, row in raw_rows(table.file):
+        if isinstance(row, str):
+            continue  # reading the rows names it, with all others
+        for column in (table.text, table.label):
+            if column not in row:
+                raise DataError(
+                    f"{table.file}: line {line}: no column {column!r}; there are {', '.join(map(str, row))}"
+                )
+        value = str(row[table.label] or "").strip()
+        if value:
+            found[value] = value.replace("_", " ")
+    if len(found) < 2:
+        raise DataError(
+            f"{table.file}: the column {table.label!r} holds {len(found)} label(s); two are needed at least"
+        )
+    return dict(sorted(found.items()))
+
+
+def _prepared(place: Place) -> Place:
+    """Audited, cleaned and split, each a version with its datasheet."""
+    policy = read_policy(place.task_folder)
+    found = run_audit(place, place.data, policy, None)
+    print("\n".join(audit_lines(place.task.name, "(as read)", found)), file=sys.stderr)
+    cleaned, changes = clean(place.data, found, policy, Rules())
+    cut = resplit(cleaned, alike(cleaned.examples).near, "label", (0.3, 0.0))
+    changes += [change for change in difference(cleaned, cut, "split by label") if change.action == "changed"]
+    version = save_version(place, cut, f"cleaned, then {cut.lineage[-1]}", changes)
+    after = opened(place.project.folder, place.task.name)
+    describe(after, version, run_audit(after, after.data, policy, None), policy)
+    return after
+
+
+def _next(folder: Path, place: Place, made: CandidateResult) -> list[str]:
+    short = made.card.fingerprint[:12]
+    return [
+        f"model {made.card.fingerprint} is registered: tasklift models show {short} -p {folder}",
+        f"its rows: tasklift data versions -p {folder}",
+        f"how many labels until it pays: tasklift curve -p {folder}",
+        f"into production: tasklift release {place.task.name} --candidate {short} -p {folder}",
+    ]
+
+
+def _quoted(text: str) -> str:
+    """A TOML string: JSON's escapes are among TOML's."""
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Asking people for labels: which rows, what they said, how far they agree, what it cost."""

@@ -1,0 +1,276 @@
+"""The REST API, under /v1 with `Authorization: Bearer tl_...`. Scopes: read, reply, manage."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tasklift_inbox import admin, organise, outbox, people, views
+from tasklift_inbox.channels.base import Upload
+from tasklift_inbox.errors import MediaError, RefusedError, UnknownItemError
+from tasklift_inbox.media import SHOWN, MediaStore
+from tasklift_inbox.runtime import Runtime
+from tasklift_inbox.tables import attachments
+from tasklift_platform.keys import ApiKey, KeyRing
+
+SCOPES = ("read", "reply", "manage")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Checks keys."""
+
+    keys: KeyRing
+
+    async def check(self, request: Request, scope: str) -> ApiKey:
+        """The caller's key, good for `scope`."""
+        scheme, _, presented = request.headers.get("authorization", "").partition(" ")
+        return await self.keys.check(presented.strip() if scheme.lower() == "bearer" else None, scope)
+
+
+def _may(scope: str) -> Any:
+    async def check(request: Request) -> ApiKey:
+        access: Access = request.app.state.access
+        return await access.check(request, scope)
+
+    return Depends(check)
+
+
+def _runtime(request: Request) -> Runtime:
+    found: Runtime = request.app.state.runtime
+    return found
+
+
+Reader = Annotated[ApiKey, _may("read")]
+Replier = Annotated[ApiKey, _may("reply")]
+Chief = Annotated[ApiKey, _may("manage")]
+Running = Annotated[Runtime, Depends(_runtime)]
+router = APIRouter(prefix="/v1")
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewAttachment(_Body):
+    """A file to send, its content in base64."""
+
+    kind: Literal["image", "audio", "voice", "video", "document"]
+    mime: str = Field(max_length=200)
+    name: str = Field(max_length=300)
+    content: str
+
+
+class Template(_Body):
+    """A template of the provider."""
+
+    name: str
+    language: str = "en"
+    parameters: list[str] = []
+
+
+class NewMessage(_Body):
+    """What to send. `expected_version` goes with `is_automatic`."""
+
+    text: str = Field("", max_length=200_000)
+    attachment: NewAttachment | None = None
+    template: Template | None = None
+    reply_to: str | None = None
+    is_automatic: bool = False
+    expected_version: int | None = None
+    delay_s: float = Field(0.0, ge=0, le=3600)
+
+
+class ConversationChange(_Body):
+    """What is to be different; what is left out stays."""
+
+    status: Literal["open", "closed"] | None = None
+    handler: Literal["bot", "human"] | None = None
+    assignee: str | None = None
+    labels: list[str] | None = None
+
+
+class NewNote(_Body):
+    """A note for colleagues."""
+
+    text: str = Field(min_length=1, max_length=20_000)
+
+
+class MergeWish(_Body):
+    """Which contact is the same person."""
+
+    merged_id: int
+
+
+@router.get("/channels")
+async def list_channels(runtime: Running, _: Reader) -> dict[str, Any]:
+    """Channels and their health."""
+    return {"channels": await admin.listed(runtime)}
+
+
+@router.get("/conversations")
+async def list_conversations(
+    runtime: Running,
+    _: Reader,
+    status: str | None = None,
+    channel: str | None = None,
+    label: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: float | None = None,
+) -> dict[str, Any]:
+    """Conversations, the latest first."""
+    wanted = views.Filter(status, channel, label, None, before, limit)
+    return {"conversations": await views.list_conversations(runtime.database, wanted)}
+
+
+@router.get("/conversations/{conversation_id}")
+async def get_conversation(runtime: Running, _: Reader, conversation_id: int) -> dict[str, Any]:
+    """One conversation, its messages in order, and whether it may be answered now."""
+    found = await views.conversation(runtime.database, conversation_id)
+    channel = runtime.channels.get(found["channel_id"])
+    if channel is not None:
+        found = await views.conversation(runtime.database, conversation_id, channel)
+    return found | {"messages": await views.list_messages(runtime.database, conversation_id)}
+
+
+@router.post("/conversations/{conversation_id}/messages", status_code=202)
+async def send_message(runtime: Running, key: Replier, conversation_id: int, body: NewMessage) -> dict[str, Any]:
+    """Put a message into the outbox; 422 with the reason where it may not be sent."""
+    reply = outbox.Reply(
+        body.text,
+        "bot" if body.is_automatic else key.name,
+        () if body.attachment is None else (_upload(body.attachment),),
+        body.reply_to,
+        None if body.template is None else body.template.model_dump(),
+        body.is_automatic,
+        body.expected_version,
+        body.delay_s,
+    )
+    queued = await outbox.enqueue(runtime, conversation_id, reply)
+    return {"outbox_id": queued.outbox_id, "message_id": queued.message_id}
+
+
+def _upload(attachment: NewAttachment) -> Upload:
+    try:
+        content = base64.b64decode(attachment.content, validate=True)
+    except (binascii.Error, ValueError):
+        raise RefusedError("the attachment's content is no base64") from None
+    return Upload(attachment.kind, attachment.mime, attachment.name, content)
+
+
+@router.patch("/conversations/{conversation_id}")
+async def change_conversation(
+    runtime: Running, key: Replier, conversation_id: int, body: ConversationChange
+) -> dict[str, Any]:
+    """Close or open it, take it over or give it back, assign it, label it."""
+    wish = organise.Change(body.status, body.handler, body.assignee, body.labels)
+    await organise.change(runtime.database, conversation_id, wish, key.name)
+    return await views.conversation(runtime.database, conversation_id)
+
+
+@router.post("/conversations/{conversation_id}/notes", status_code=201)
+async def add_note(runtime: Running, key: Replier, conversation_id: int, body: NewNote) -> dict[str, Any]:
+    """A note that no customer sees."""
+    return {"note_id": await organise.add_note(runtime.database, conversation_id, body.text, key.name)}
+
+
+@router.get("/messages/{message_id}/revisions")
+async def get_revisions(runtime: Running, _: Reader, message_id: int) -> dict[str, Any]:
+    """Edits, deletion, reactions and statuses of a message."""
+    return {"revisions": await views.revisions(runtime.database, message_id)}
+
+
+@router.get("/messages/{message_id}/html")
+async def get_html(runtime: Running, _: Reader, message_id: int, images: bool = False) -> dict[str, Any]:
+    """The HTML of a mail, made safe; `images` shows pictures that are elsewhere, which tells their owner."""
+    safe = await views.html_of(runtime.database, message_id, with_remote_images=images)
+    return {"html": safe.html, "blocked_images": safe.blocked_images}
+
+
+@router.post("/messages/{message_id}/split", status_code=201)
+async def split_conversation(runtime: Running, key: Replier, message_id: int) -> dict[str, Any]:
+    """A mail and all after it become a conversation of their own."""
+    return {"conversation_id": await organise.split(runtime.database, message_id, key.name)}
+
+
+@router.get("/outbox")
+async def get_outbox(runtime: Running, _: Reader, state: Annotated[list[str] | None, Query()] = None) -> dict[str, Any]:
+    """Failed and unknown messages, or those in the states that are asked for."""
+    return {"outbox": await views.list_outbox(runtime.database, state or ["failed", "unknown"])}
+
+
+@router.post("/outbox/{outbox_id}/{action}")
+async def act_on_outbox(
+    runtime: Running, key: Replier, outbox_id: str, action: Literal["cancel", "retry", "sent"]
+) -> dict[str, Any]:
+    """Take back a queued message, send a failed one again, or say that an unknown one did arrive."""
+    if action == "retry":
+        await outbox.retry(runtime, outbox_id, key.name)
+    elif action == "sent":
+        await outbox.declare_sent(runtime, outbox_id, key.name)
+    elif not await outbox.cancel(runtime, outbox_id, key.name):
+        raise RefusedError("it is too late to take this message back")
+    return {"outbox_id": outbox_id, "action": action}
+
+
+@router.get("/contacts/{contact_id}")
+async def get_contact(runtime: Running, _: Reader, contact_id: int) -> dict[str, Any]:
+    """A contact and its identities."""
+    return await views.contact(runtime.database, contact_id)
+
+
+@router.post("/contacts/{contact_id}/merge")
+async def merge_contact(runtime: Running, key: Chief, contact_id: int, body: MergeWish) -> dict[str, Any]:
+    """Two contacts are one person."""
+    done = await people.merge(runtime.database, contact_id, body.merged_id, key.name)
+    return {"merge_id": done.id}
+
+
+@router.post("/merges/{merge_id}/undo")
+async def undo_merge(runtime: Running, key: Chief, merge_id: int) -> dict[str, Any]:
+    """They are two after all."""
+    await people.undo_merge(runtime.database, merge_id, key.name)
+    return {"merge_id": merge_id}
+
+
+@router.post("/identities/{identity_id}/split")
+async def split_identity(runtime: Running, key: Chief, identity_id: int) -> dict[str, Any]:
+    """This identity is somebody else."""
+    return {"contact_id": await people.split(runtime.database, identity_id, key.name)}
+
+
+@router.get("/attachments/{attachment_id}/content")
+async def get_attachment(runtime: Running, _: Reader, attachment_id: int) -> Response:
+    """The file. Only pictures, sound and film by their first bytes are shown; everything else is a download."""
+    return await attachment_response(runtime, attachment_id)
+
+
+async def attachment_response(runtime: Runtime, attachment_id: int) -> Response:
+    """An attachment as it is safe to hand out.
+
+    Raises:
+        UnknownItemError, MediaError: it is not here.
+    """
+    async with runtime.database.read() as connection:
+        query = sa.select(attachments).where(attachments.c.id == attachment_id)
+        row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        raise UnknownItemError(f"no attachment has the id {attachment_id}")
+    if row.state != "stored" or row.sha256 is None:
+        raise MediaError(f"attachment {attachment_id} is {row.state}: {row.error or 'it is being fetched'}")
+    content = MediaStore(runtime.settings.media).read(row.sha256)
+    is_shown = row.mime in SHOWN
+    headers = {
+        "Content-Disposition": "inline" if is_shown else f'attachment; filename="attachment-{attachment_id}"',
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(content, media_type=row.mime if is_shown else "application/octet-stream", headers=headers)

@@ -1,0 +1,1 @@
+"""What mail is made of: read, threaded, trimmed, made safe, written."""

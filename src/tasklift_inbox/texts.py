@@ -1,0 +1,24 @@
+"""Texts as databases take them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+_LONGEST = 1_000_000  # characters of one text; the raw event has the rest
+
+
+def clean(text: str) -> str:
+    """Without what Postgres refuses (NUL) and UTF-8 cannot say (half surrogates), and no longer than a megabyte."""
+    if "\0" in text:
+        text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if len(text) <= _LONGEST else text[:_LONGEST]
+
+
+def compact(value: Any) -> str:
+    """`value` as JSON in ASCII, so that no character of it is a database's problem."""
+    return json.dumps(value, separators=(",", ":"), default=str)
