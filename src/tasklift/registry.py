@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tasklift.errors import ConfigError, MissingDependencyError
 
-Kind = Literal["strategy", "model", "embedder", "metric", "rule", "optimizer"]
+Kind = Literal["strategy", "model", "embedder", "metric", "rule", "optimizer", "toolset"]
 
 ENTRIES: dict[Kind, dict[str, str]] = {
     "strategy": {
@@ -48,6 +48,7 @@ ENTRIES: dict[Kind, dict[str, str]] = {
         "search": "tasklift.measure.optimizing.search:Search",
         "gepa": "tasklift.measure.optimizing.gepa_search:Gepa",
     },
+    "toolset": {},
     "metric": {
         "accuracy": "tasklift.metrics.right:Accuracy",
         "macro_f1": "tasklift.metrics.macro_f1:MacroF1",
@@ -74,6 +75,7 @@ GROUPS: dict[Kind, str] = {
     "embedder": "tasklift.embedders",
     "rule": "tasklift.rules",
     "optimizer": "tasklift.optimizers",
+    "toolset": "tasklift.toolsets",
     "metric": "tasklift.metrics",
 }
 

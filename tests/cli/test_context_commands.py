@@ -86,3 +86,14 @@ def test_a_folder_that_task_toml_names_has_to_be_there(project: Path, run: Run) 
     file.write_text('documents = "guide"\n' + file.read_text())
     done = run("check", "-p", project)
     assert "`documents`: no folder" in done.out + done.err
+
+
+def test_evaluate_plants_attacks(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TASKLIFT_DATA", raising=False)
+    done = run("evaluate", "-p", project, "--strategies", "majority,baseline", "--injection")
+    assert done.code == 0
+    assert "Hostile text" in done.out
+    assert "  majority: 0.000" in done.out
+    assert "only the suite that ships is tried" in done.err
+    row = json.loads(run("evaluate", "-p", project, "--strategies", "majority", "--injection", "--json").out)
+    assert row["injection"][0]["success"]["value"] == 0

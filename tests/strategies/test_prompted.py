@@ -47,7 +47,7 @@ async def test_passages_stand_before_the_message_and_are_cited(
     system, user = (message.content for message in model.requests[0].messages)
     assert RULE in system
     assert user.startswith(
-        "Passages of our documents that may help:\n\n"
+        "Passages of our documents that may help; name those that you use by their number, like [1]:\n\n"
         '<passage number="1" document="stones.md" heading="Stones">\nA ruby is red.\n</passage>\n\nMessage: what colour'
     )
     assert found.citations == ({"document": "stones.md", "chunk": 0, "start": 10, "end": 24},)

@@ -61,7 +61,7 @@ def lines_of(found: Sequence[Consistency]) -> list[str]:
     for one in found:
         lines.append(f"  {one.candidate}: {one.verdict.upper()}  ({one.rows} rows, {one.repeats} repeats)")
         lines += [f"    {why}" for why in one.because]
-        shown = [f"{title} {_share(one.measures[name])}" for name, title in COLUMNS if name in one.measures]
+        shown = [f"{title} {share(one.measures[name])}" for name, title in COLUMNS if name in one.measures]
         lines += [f"    {'   '.join(shown[at : at + 4])}" for at in range(0, len(shown), 4)]
         if one.worst_group:
             lines.append(f"    worst group: {one.worst_group}")
@@ -70,7 +70,8 @@ def lines_of(found: Sequence[Consistency]) -> list[str]:
     return lines
 
 
-def _share(value: Interval) -> str:
+def share(value: Interval) -> str:
+    """A share with its interval."""
     return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tasklift import registry
 from tasklift.cache import asking_again, caching_in
-from tasklift.cli import consistency, show
+from tasklift.cli import consistency, injection, show
 from tasklift.cli.decide import EXIT_GATE_FAILED, Ready, kept, typed
 from tasklift.cli.operator import operator
 from tasklift.data.split import sample
@@ -35,6 +35,7 @@ from tasklift.measure.noise import NoiseFloor, read_floors
 from tasklift.measure.records import ledger
 from tasklift.measure.robustness.again import run_again
 from tasklift.measure.robustness.consistency import Consistency
+from tasklift.measure.robustness.injection import Injected
 from tasklift.project import Project, TaskFile
 from tasklift.strategies.build import build
 from tasklift.strategies.recipe import LABEL
@@ -49,11 +50,13 @@ class Tried:
         repeats: answers to each row of a consistency check; 0: no such check.
         paraphrase_model: model that rewords its texts; None: local rules.
         noise_floor: run every candidate once more (A/A).
+        injection: plant attacks into rows.
     """
 
     repeats: int = 0
     paraphrase_model: str | None = None
     noise_floor: bool = False
+    injection: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ def evaluate(
     with spending_under(meter):
         evaluation = compare(project, found, asked, project.state, table)
         consistent = _tried(project, found, asked, evaluation, also)
+        attacked = _attacked(project, found, asked, evaluation) if also.injection else []
         evaluation = dataclasses.replace(evaluation, noise=_noise(project, found, asked, evaluation, also, table))
     evidence = with_curves(Evidence.from_evaluation(evaluation), project.state)
     decision = deciding.decide(evidence, economics, found.gates) if economics else None
@@ -110,6 +114,7 @@ def evaluate(
     if as_json:
         row = show.evaluation_json(evaluation, economics, decision)
         row |= {"consistency": consistency.as_json(consistent)} if also.repeats else {}
+        row |= {"injection": [one.to_json() for one in attacked]} if also.injection else {}
         show.print_json(row | ({"spent_usd": meter.spent_usd} if meter else {}))
     else:
         figures = show.figure_lines(evaluation)
@@ -117,8 +122,8 @@ def evaluate(
         lines += ["", *show.rule_lines(evaluation)] if show.rule_lines(evaluation) else []
         for name in found.slices:
             lines += ["", *show.slice_lines(evaluation, name)]
-        if consistent:
-            lines += ["", *consistency.lines_of(consistent)]
+        lines += ["", *consistency.lines_of(consistent)] if consistent else []
+        lines += ["", *injection.lines_of(attacked)] if attacked else []
         if decision and economics:
             lines += ["", *show.decision_lines("Decision", decision, economics)]
         if meter:
@@ -143,6 +148,12 @@ def _tried(project: Project, task: TaskFile, asked: Asked, evaluation: Evaluatio
     return consistency.try_all(
         project, task, made, evaluation, consistency.probe_of(tried.repeats, tried.paraphrase_model)
     )
+
+
+def _attacked(project: Project, task: TaskFile, asked: Asked, evaluation: Evaluation) -> list[Injected]:
+    """What planted attacks do to every candidate."""
+    made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
+    return injection.try_all(project, task, made, evaluation)
 
 
 def _noise(

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from tasklift.cache import ContentCache
 from tasklift.errors import TaskliftError
+from tasklift.llm.calls import unpacked_calls
 from tasklift.llm.model import Model, Reply, Request, WrappedModel
 from tasklift.prediction import Usage
 
@@ -94,6 +95,8 @@ def packed(reply: Reply) -> bytes:
     row = {"text": reply.text, "usage": asdict(reply.usage), "latency_s": reply.latency_s}
     if reply.log_probs is not None:
         row["log_probs"] = dict(reply.log_probs)
+    if reply.tool_calls:
+        row["tool_calls"] = [asdict(call) for call in reply.tool_calls]
     return json.dumps(row, ensure_ascii=False).encode(errors="surrogatepass")
 
 
@@ -103,6 +106,8 @@ def _unpacked(value: bytes | None) -> Reply | None:
         return None
     try:
         row = json.loads(value.decode(errors="surrogatepass"))
-        return Reply(row["text"], row.get("log_probs"), Usage(**row["usage"]), row["latency_s"], cached=True)
+        usage = Usage(**row["usage"])
+        calls = unpacked_calls(row.get("tool_calls", ()))
+        return Reply(row["text"], row.get("log_probs"), usage, row["latency_s"], cached=True, tool_calls=calls)
     except (ValueError, KeyError, TypeError):
         return None

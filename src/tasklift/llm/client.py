@@ -104,10 +104,10 @@ class OpenAICompatibleModel:
                 text = await self._as_label(request, answer, spent)
             else:
                 text = unwrapped(answer.text, request.schema) if request.schema else answer.text
-        if not text.strip():
+        if not text.strip() and not answer.tool_calls:
             said = f"an empty answer (finish_reason: {answer.finish_reason}); a larger max_tokens may help"
             raise self._transport.error(Failure(InvalidOutputError, said), spent)
-        return Reply(text=text, usage=spent.usage, latency_s=spent.seconds)
+        return Reply(text=text, usage=spent.usage, latency_s=spent.seconds, tool_calls=answer.tool_calls)
 
     def body(self, request: Request) -> bytes:
         """The JSON body that `complete` would send for this request."""
@@ -194,9 +194,11 @@ class OpenAICompatibleModel:
         limit = "max_completion_tokens" if "max_tokens" in refused else "max_tokens"
         body: dict[str, Any] = {
             "model": self._model,
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "messages": [message.to_json() for message in messages],
             limit: request.max_tokens + (_SCHEMA_TOKENS if with_schema else 0),
         }
+        if request.tools:
+            body["tools"] = [tool.to_json() for tool in request.tools]
         if "temperature" not in refused:
             body["temperature"] = request.temperature
         if "seed" not in refused:

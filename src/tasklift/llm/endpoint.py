@@ -29,6 +29,7 @@ from tasklift.errors import (
     RequestRefusedError,
     ServerError,
 )
+from tasklift.llm.calls import ToolCall, read_calls
 from tasklift.prediction import Usage
 
 _ERROR_BYTES = 4000  # of an error page that are read
@@ -92,6 +93,7 @@ class Answer:
         text: the answer; empty where there was none.
         finish_reason: why it ended, as the server says it.
         usage: one call and its tokens.
+        tool_calls: tools that the model asks for.
         models: names, where the question was which models there are.
         shutdowns: model -> day on which it ends, for those of which the server tells it.
     """
@@ -99,6 +101,7 @@ class Answer:
     text: str = ""
     finish_reason: str = ""
     usage: Usage = field(default_factory=Usage)
+    tool_calls: tuple[ToolCall, ...] = ()
     models: tuple[str, ...] = ()
     shutdowns: Mapping[str, datetime.date] = field(default_factory=dict)
 
@@ -182,7 +185,8 @@ def _completion(choice: dict[str, Any], usage: object) -> Answer | None:
         parts = [part.get("text") for part in content if isinstance(part, dict)]
         content = "".join(part for part in parts if isinstance(part, str))
     text = content if isinstance(content, str) else ""
-    return Answer(text, str(choice.get("finish_reason")), _usage(usage))
+    calls = read_calls(message.get("tool_calls"))
+    return Answer(text, str(choice.get("finish_reason")), _usage(usage), calls)
 
 
 def _usage(usage: object) -> Usage:

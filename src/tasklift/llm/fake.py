@@ -19,6 +19,7 @@ from typing import Any, Literal, Self
 from aiohttp import web
 
 from tasklift.errors import InvalidOutputError, ModelError, TaskliftError
+from tasklift.llm.calls import ToolCall
 from tasklift.llm.counting import least_answer
 from tasklift.llm.fake_batches import FakeBatches
 from tasklift.llm.fake_prefix import PrefixCache
@@ -142,6 +143,7 @@ class Behaviour:
         code: the error's code.
         cached_tokens: prompt tokens reported as served from a prefix cache.
         finish_reason: reported with the answer.
+        tool_calls: tools that the answer asks for.
         delay_s: seconds before anything is sent.
     """
 
@@ -162,6 +164,7 @@ class Behaviour:
     code: str | None = None
     cached_tokens: int = 0
     finish_reason: str = "stop"
+    tool_calls: tuple[ToolCall, ...] = ()
     delay_s: float = 0.0
 
     @classmethod
@@ -389,7 +392,9 @@ def _completion(body: Mapping[str, Any], text: str, behaviour: Behaviour) -> dic
         "total_tokens": prompt + said,
     }
     usage["prompt_tokens_details"] = {"cached_tokens": behaviour.cached_tokens}
-    message = {"role": "assistant", "content": text, "refusal": None}
+    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+    if behaviour.tool_calls:
+        message |= {"content": text or None, "tool_calls": [call.to_json() for call in behaviour.tool_calls]}
     return {
         "id": "chatcmpl-fake",
         "object": "chat.completion",

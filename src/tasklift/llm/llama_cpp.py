@@ -64,6 +64,8 @@ class LlamaCppModel:
             InvalidOutputError: the answer was cut before a whole label.
             ServerError: llama.cpp failed.
         """
+        if request.tools:
+            raise RequestRefusedError("this model takes no tools; take a hosted one")
         await on_worker(self._start)  # apart, so that loading is not counted as the first row's time
         done = await on_worker(self._ask, request)
         text, usage = _read(done.value)

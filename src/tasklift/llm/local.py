@@ -106,6 +106,8 @@ class LocalModel:
         Raises:
             RequestRefusedError: the prompt is too long, or free text is asked and there is no generator.
         """
+        if request.tools:
+            raise RequestRefusedError("the local model is too small to choose tools; take a hosted one")
         if request.labels:
             loaded = (await on_worker(self._load)).value  # apart, so that it is not counted as the first row's time
             scores = await asyncio.get_running_loop().run_in_executor(loaded.pool, loaded.score, request)

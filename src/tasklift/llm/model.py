@@ -9,19 +9,38 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
+from tasklift.llm.calls import ToolCall, ToolSpec
 from tasklift.prediction import Usage
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One chat message."""
+    """One chat message.
+
+    Attributes:
+        role: who says it; `tool` is the result of a call.
+        content: what is said.
+        tool_calls: of an assistant's message.
+        tool_call_id: of a tool's message: the call that it answers.
+    """
 
     role: Role
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The message in the form of chat completions; names in order."""
+        row: dict[str, Any] = {"content": self.content, "role": self.role}
+        if self.tool_call_id:
+            row["tool_call_id"] = self.tool_call_id
+        if self.tool_calls:
+            row["tool_calls"] = [call.to_json() for call in self.tool_calls]
+        return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +50,7 @@ class Request:
     Attributes:
         messages: the chat so far; the model answers as the assistant.
         labels: the only allowed answers. Empty: free text.
+        tools: that the model may ask for instead of answering; not together with `labels`.
         max_tokens: upper bound of generated tokens.
         temperature: 0 is greedy.
         seed: passed on where the model takes one.
@@ -41,6 +61,7 @@ class Request:
 
     messages: tuple[Message, ...]
     labels: tuple[str, ...] = ()
+    tools: tuple[ToolSpec, ...] = ()
     max_tokens: int = 64
     temperature: float = 0.0
     seed: int = 0
@@ -53,12 +74,14 @@ class Request:
         fields = {
             "labels": self.labels,
             "max_tokens": self.max_tokens,
-            "messages": [{"content": message.content, "role": message.role} for message in self.messages],
+            "messages": [message.to_json() for message in self.messages],
             "repeat": self.repeat,
             **({"schema": self.schema} if self.schema else {}),
             "seed": self.seed,
             "temperature": self.temperature,
         }
+        if self.tools:
+            fields["tools"] = [tool.to_json() for tool in self.tools]
         blob = json.dumps([snapshot, fields], ensure_ascii=False)
         return hashlib.sha256(blob.encode()).hexdigest()
 
@@ -68,7 +91,8 @@ class Reply:
     """One answer of a model.
 
     Attributes:
-        text: the answer; where `Request.labels` was given, exactly one of them.
+        text: the answer; where `Request.labels` was given, exactly one of them; may be empty beside tool calls.
+        tool_calls: tools that the model asks for, in order.
         log_probs: natural log-probability of each whole label given the prompt, for models that
             can score; None where the model only generates.
         usage: tokens, calls and CPU seconds.
@@ -81,6 +105,7 @@ class Reply:
     usage: Usage = field(default_factory=Usage)
     latency_s: float = 0.0
     cached: bool = False
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ not sent, and those under way are let finish, so that nothing paid for is lost. 
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -138,6 +139,8 @@ def tokens_usd(used: Usage, price: TokenPrice) -> float:
 def most_tokens(request: Request) -> tuple[int, int]:
     """The most prompt tokens and answer tokens that a request can use."""
     asked = sum(len(message.content.encode()) for message in request.messages)
+    asked += sum(len(call.arguments.encode()) for message in request.messages for call in message.tool_calls)
+    asked += sum(len(json.dumps(tool.to_json()).encode()) for tool in request.tools)
     # The allowed labels are sent twice: in words and as a schema.
     labels = 2 * sum(len(label.encode()) + LEAST_BYTES_A_TOKEN * 2 for label in request.labels)
     labels += len(request.schema.encode())

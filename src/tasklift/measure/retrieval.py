@@ -69,7 +69,7 @@ def read_questions(path: Path) -> list[Question]:
         DataError: a line is none; names it.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     found = [_question(line, f"{path}: line {at}") for at, line in enumerate(lines, 1) if line.strip()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +25,7 @@ from tasklift.strategies.prompt import PromptedCandidate, prediction_of
 from tasklift.strategies.prompted import Grounded
 from tasklift.strategies.prompting import check_template, prompt_parameters, rule_settings, setup_of
 from tasklift.strategies.recipe import EVERY_KIND, require, require_rows
+from tasklift.strategies.screen import MOST_ROWS, screened, sentences, threshold_of
 from tasklift.strategies.selection import SELECTIONS, Found, Picker
 from tasklift.strategy import Context, Family, Input
 from tasklift.task import Task
@@ -120,6 +121,8 @@ class FewShot(Grounded):
         if one_label:
             notes = {"agreed_accuracy": agreed_accuracy(done.value, truth, self.examples)}
             notes |= store.measured(Picker.of(self.parameters()))
+        if self.screen:
+            notes["screen_threshold"] = store.foreign_below(open_embedder(self.embedder).encode)
         made = setup_of(self.material)
         setup = replace(made, labels=len(train), cpu_s=made.cpu_s + done.cpu_s)
         card = self.card(task, train, setup, notes=notes, settings=self.grounding() | rule_settings(task))
@@ -156,6 +159,19 @@ class Store:
             Found(rows, likeness, self.vectors[rows], self.truth[rows])
             for rows, likeness in zip(index, similarity, strict=True)
         ]
+
+    def likeness(self, vectors: Vectors, own: Sequence[int] | None = None) -> NDArray[np.float64]:
+        """[n, dimensions] -> [n] largest cosine to a row; `own` says which row to leave out for each."""
+        cosines = vectors @ self.vectors.T
+        if own is not None:
+            cosines[np.arange(len(own)), list(own)] = -1.0
+        return np.asarray(cosines.max(axis=1), dtype=np.float64).round(DECIMALS)
+
+    def foreign_below(self, encode: Callable[[Sequence[str]], Vectors]) -> float:
+        """The likeness below which a sentence is foreign, from sentences of the rows themselves."""
+        rows = range(0, len(self.texts), max(1, len(self.texts) // MOST_ROWS))
+        pairs = [(row, part) for row in rows for part in sentences(self.texts[row])]
+        return threshold_of(self.likeness(encode([part for _, part in pairs]), [row for row, _ in pairs]).tolist())
 
     def measured(self, picker: Picker) -> dict[str, float]:
         """Retrieval on its own, each of at most `MEASURED` rows left out in turn: how often the right label is among
@@ -220,15 +236,25 @@ class FewShotCandidate(PromptedCandidate):
         answered = prediction_of(reply, skipped_model=False, **notes)
         return answered.with_timing(reply.usage + usage, reply.latency_s + done.wall_s)
 
+    def screened(self, value: Input) -> tuple[Input, list[str]]:
+        """The input without sentences that are orders or unlike all labelled rows, and those."""
+
+        def likeness(parts: Sequence[str]) -> NDArray[np.float64]:
+            return self._store.likeness(self._embedder.encode(parts))
+
+        return screened(value, likeness, float(self.notes["screen_threshold"]))
+
     async def rendered(self, value: Input, ctx: Context, cut: Cut = UNCUT) -> Request:
         """With the rows that are retrieved for this input."""
+        value, _ = await self.without_foreign(value)
         text = text_of(value, self.card.input_fields)
         ctx, _ = await self.sources.around(text, ctx)
         order, chosen = (await on_worker(self._retrieve, text)).value
         return self.request(value, self._allowed(order), ctx, self._examples(chosen), cut)
 
     async def asks(self, value: Input, ctx: Context) -> Request | None:
-        """None where all nearest rows carry one label."""
+        """None where all nearest rows carry one label, or the screen leaves nothing."""
+        value, _ = await self.without_foreign(value)
         text = text_of(value, self.card.input_fields)
         if not text.strip():
             return None

@@ -22,6 +22,7 @@ from tasklift.llm.template import Template
 from tasklift.llm.written import ask_for
 from tasklift.outputs.base import as_json
 from tasklift.outputs.labels import Label
+from tasklift.outputs.text import Text
 from tasklift.prediction import Prediction
 from tasklift.rule import RuleSpec
 from tasklift.rules.apply import apply_rules, build_rules
@@ -31,8 +32,12 @@ from tasklift.strategies.context import UNCUT, Cut, cut_further
 from tasklift.strategies.prompted import Grounded, Sources, cited, rendered
 from tasklift.strategies.prompting import check_template, hash_of, prompt_parameters, rule_settings, setup_of
 from tasklift.strategies.recipe import EVERY_KIND, require, require_kind
+from tasklift.strategies.screen import screened
+from tasklift.strategies.tool_loop import Limits, answer_with_tools
+from tasklift.strategies.tools import Toolset, open_toolset
 from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
 from tasklift.task import Task
+from tasklift.worker import on_worker
 
 SYSTEM = """{{ instruction }}
 
@@ -66,6 +71,10 @@ class Prompt(Grounded):
         user: Jinja2 template of the user message; may also use text, input.
         calibrate: divide by what the model answers to an empty input, where it gives
             log-probabilities: small models prefer some label names whatever the text.
+        tools: that the model may ask for before it answers: a `Toolset`, or the name of an installed one; '': none.
+        tool_steps: most model calls in which it may ask for tools.
+        tool_calls: most calls of tools.
+        tool_usd: most money for one answer; 0: no limit.
         material: what a prompt file and overlays lay into the templates; None: nothing.
     """
 
@@ -78,11 +87,16 @@ class Prompt(Grounded):
     system: str = SYSTEM
     user: str = USER
     calibrate: bool = True
+    tools: str | Toolset = ""
+    tool_steps: int = 6
+    tool_calls: int = 12
+    tool_usd: float = 0.0
     material: Material | None = None
 
     def __post_init__(self) -> None:
         require(bool(self.user.strip()), self.name, "the user template is empty")
         self.check_grounding()
+        Limits(self.tool_steps, self.tool_calls, self.tool_usd)
         check_template(self.name, self.system, self.user, self.material)
 
     def base(self) -> str:
@@ -91,22 +105,25 @@ class Prompt(Grounded):
 
     def parameters(self) -> dict[str, Any]:
         """The model by its name."""
-        return prompt_parameters(self, self.model, self.material)
+        toolset = open_toolset(self.tools)
+        told = {"tools": toolset.to_json() if toolset else ""}
+        return prompt_parameters(self, self.model, self.material) | told
 
     def fit(self, task: Task, train: Dataset) -> PromptCandidate:
         """Nothing is trained and no row is looked at."""
         require_kind(task, self.name, self.kinds)
         card = self.card(task, train, setup_of(self.material), settings=self.grounding() | rule_settings(task))
-        return PromptCandidate(card, open_model(self.model))
+        return PromptCandidate(card, open_model(self.model), open_toolset(self.tools))
 
     def reload(self, folder: Path, card: Card) -> PromptCandidate:
         """A saved candidate, asking this recipe's model."""
-        return PromptCandidate(card, open_model(self.model))
+        return PromptCandidate(card, open_model(self.model), open_toolset(self.tools))
 
     @staticmethod
     def load(folder: Path, card: Card) -> PromptCandidate:
-        """A saved candidate; the model is opened by its name."""
-        return PromptCandidate(card, open_model(str(card.parameters["model"])))
+        """A saved candidate; model and tools are opened by their names."""
+        toolset = open_toolset((card.parameters.get("tools") or {}).get("name", ""))
+        return PromptCandidate(card, open_model(str(card.parameters["model"])), toolset)
 
 
 class PromptedCandidate(Candidate):
@@ -142,6 +159,7 @@ class PromptedCandidate(Candidate):
         Args:
             cut: what was left out, as the notes of the answer tell.
         """
+        value, _ = await self.without_foreign(value)
         ctx, _ = await self.sources.around(text_of(value, self.card.input_fields), ctx)
         return self.request(value, self.labels, ctx, cut=cut)
 
@@ -222,11 +240,28 @@ class PromptedCandidate(Candidate):
             return Prediction.failed("timeout", "the deadline passed while the model was answering")
 
     async def _grounded(self, value: Input, ctx: Context) -> Prediction:
-        """The answer from the passages that are nearest to the text, where there are documents."""
+        """The answer to what the screen leaves of the text, from the passages that are nearest to it."""
+        value, dropped = await self.without_foreign(value)
+        if not text_of(value, self.card.input_fields).strip():
+            return Prediction(deferred=True, notes={"screened": len(dropped)})
+        found = await self._from_passages(value, ctx)
+        return replace(found, notes={**found.notes, "screened": len(dropped)}) if dropped else found
+
+    async def without_foreign(self, value: Input) -> tuple[Input, list[str]]:
+        """The input as the model sees it, and the sentences that were left out."""
+        if not self.card.parameters.get("screen"):
+            return value, []
+        return (await on_worker(self.screened, value)).value
+
+    def screened(self, value: Input) -> tuple[Input, list[str]]:
+        """The input without foreign sentences, and those."""
+        return screened(value, None, -1.0)
+
+    async def _from_passages(self, value: Input, ctx: Context) -> Prediction:
         ctx, spent = await self.sources.around(text_of(value, self.card.input_fields), ctx)
         found = await self.answer(value, ctx)
         shown = len(ctx.passages) - Cut.of_notes(found.notes).passages
-        return cited(found, replace(ctx, passages=ctx.passages[:shown]), spent)
+        return cited(found, replace(ctx, passages=ctx.passages[:shown]), spent, isinstance(self.output, Text))
 
     def request(
         self,
@@ -289,14 +324,20 @@ class PromptedCandidate(Candidate):
 
 
 class PromptCandidate(PromptedCandidate):
-    """Zero-shot."""
+    """Zero-shot, with tools where it has some."""
 
-    def __init__(self, card: Card, model: Model) -> None:
+    def __init__(self, card: Card, model: Model, toolset: Toolset | None = None) -> None:
         super().__init__(card, model)
+        self.toolset = toolset
         self._bias: dict[str, Mapping[str, float] | None] = {}  # of each overlay, '' for none
 
     async def answer(self, value: Input, ctx: Context) -> Prediction:
         """Ask, and correct for the model's bias where it gives log-probabilities."""
+        if self.toolset is not None:
+            given = self.card.parameters
+            limits = Limits(given["tool_steps"], given["tool_calls"], given["tool_usd"])
+            request = self.request(value, self.labels, ctx)
+            return await answer_with_tools(self.model, self.toolset, request, self.output, limits, ctx)
         if not isinstance(self.output, Label):
             return await self.written(value, ctx)
         reply, notes = await self.fitting(value, self.labels, ctx, (), self.model.complete)

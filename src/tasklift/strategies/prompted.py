@@ -20,7 +20,7 @@ from tasklift.tokens import estimated_tokens
 from tasklift.worker import on_worker
 
 #: Stands before the passages where a template does not place them itself.
-PASSAGES_TITLE = "Passages of our documents that may help:"
+PASSAGES_TITLE = "Passages of our documents that may help; name those that you use by their number, like [1]:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,8 @@ class Grounded(Recipe):
         passages: most passages in one prompt.
         passage_tokens: most tokens that they take together.
         delimit: put text from outside between marks, and say in the system message that it is data.
+        screen: leave out sentences that give orders to a model or, for `fewshot`, that are unlike all labelled rows;
+            where nothing is left, a person answers.
     """
 
     documents: str = ""
@@ -40,6 +42,7 @@ class Grounded(Recipe):
     passages: int = 4
     passage_tokens: int = 800
     delimit: bool = False
+    screen: bool = False
 
     def check_grounding(self) -> None:
         """Refuse parameters that make no sense.
@@ -97,13 +100,13 @@ class Sources:
         return tuple(kept), len(found) - len(kept)
 
 
-def cited(found: Prediction, ctx: Context, spent: Prediction) -> Prediction:
-    """The answer with its sources: those that a text names like [2], all that were shown for any other output."""
+def cited(found: Prediction, ctx: Context, spent: Prediction, is_text: bool) -> Prediction:
+    """The answer with its sources: those that a free text names like [2], all that were shown for any other output."""
     if not ctx.passages or found.error is not None:
         return found
     shown = list(enumerate(ctx.passages, 1))
-    if isinstance(found.output, str) and found.scores is None and "[" in found.output:
-        shown = [(number, passage) for number, passage in shown if f"[{number}]" in found.output]
+    if is_text:
+        shown = [(number, passage) for number, passage in shown if f"[{number}]" in str(found.output)]
     citations = tuple(passage.citation() for _, passage in shown)
     told = replace(found, citations=citations, notes={**found.notes, **spent.notes})
     return told.with_timing(found.usage + spent.usage, found.latency_s + spent.latency_s)

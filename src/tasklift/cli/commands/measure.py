@@ -56,6 +56,9 @@ def evaluate(
     paraphrase_model: Annotated[
         str | None, typer.Option(help="Model that rewords texts for --consistency; local rules without it.")
     ] = None,
+    injection: Annotated[
+        bool, typer.Option("--injection", help="Also plant attacks into rows: how often do they change an answer?")
+    ] = False,
     noise_floor: Annotated[
         bool,
         typer.Option("--noise-floor", help="A/A run: every candidate once more, to tell differences from chance."),
@@ -84,6 +87,7 @@ def evaluate(
             "repeats": repeats if consistency else 0,
             "paraphrase_model": paraphrase_model,
             "noise_floor": noise_floor,
+            "injection": injection,
         },
         max_usd=max_usd,
         as_json=as_json,

@@ -133,8 +133,11 @@ def prompt_changes(candidate: Candidate) -> dict[str, list[tuple[str, Candidate]
 def _with(candidate: PromptedCandidate, template: Template, labels: tuple[str, ...] | None = None) -> PromptedCandidate:
     """A copy that asks in another way; model and stored rows are shared."""
     # A zero-shot candidate is made anew: it remembers the bias of its own prompt.
-    fresh = isinstance(candidate, PromptCandidate)
-    other = PromptCandidate(candidate.card, candidate.model) if fresh else copy.copy(candidate)
+    other: PromptedCandidate
+    if isinstance(candidate, PromptCandidate):
+        other = PromptCandidate(candidate.card, candidate.model, candidate.toolset)
+    else:
+        other = copy.copy(candidate)
     other.template = template
     other.labels = labels or candidate.labels
     return other
