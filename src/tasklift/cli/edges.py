@@ -65,7 +65,7 @@ def edges(
 
 
 def _measured(place: Place, evaluation: str | None, candidate: str | None) -> list[EdgeRow]:
-    """Rows that one candidate of an evaluation, the named or the most accurate, got wrong, deferred or was unsure of."""
+    """What the named, or the most accurate, candidate of an evaluation got wrong, deferred or was unsure of."""
     identity = evaluation or newest_evaluation(place.project.state, place.task.name)
     stored = load_evaluation(place.project.state, identity, 1.0)
     names = [result.name for result in stored.results]
