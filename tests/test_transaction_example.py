@@ -20,16 +20,19 @@ def test_the_datasheet_states_the_counts() -> None:
     rows = read_dataset(TASK / "data.jsonl", task.task)
     sheet = " ".join((FOLDER / "README.md").read_text(encoding="utf-8").split())
     counts = Counter(rows.outputs)
-    assert f"{len(rows)} lines, {len(rows.where('train'))} for training and {len(rows.where('test'))} for the" in sheet
+    assert (
+        f"{len(rows)} lines, {len(rows.where('train'))} for training and {len(rows.where('test'))} for the final"
+        in sheet
+    )
     assert set(counts) == set(task.task.labels)
     assert (counts["groceries"], min(counts.values())) == (26, 3)
-    assert sum(n < 10 for n in counts.values()) == 13
+    assert sum(n < 10 for n in counts.values()) == 18
 
 
 def test_its_audit_finds_no_error() -> None:
     task = Project.open(FOLDER).task(None)
     found = audit(read_dataset(TASK / "data.jsonl", task.task), task.task, read_policy(TASK))
-    assert not [one.message for one in found.findings if one.severity == "error" and one.check != "leakage"]
+    assert not [one.message for one in found.findings if one.severity == "error"]
 
 
 def test_a_tuned_core_is_far_better_than_the_commonest_category() -> None:
@@ -38,4 +41,4 @@ def test_a_tuned_core_is_far_better_than_the_commonest_category() -> None:
     candidate = FrozenEncoder(embedder="static").fit(project.task(None).task, train)
     said = candidate.probabilities([row.input["text"] for row in test]).argmax(axis=1)
     right = sum(candidate.labels[at] == row.output for at, row in zip(said, test, strict=True))
-    assert right / len(test) > 0.3
+    assert right / len(test) > 2 * test.outputs.count("groceries") / len(test)

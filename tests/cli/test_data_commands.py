@@ -1,0 +1,94 @@
+"""`tasklift data`, `models` and `tune`, as typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tasklift.dataset import Dataset, Example, write_jsonl
+
+TASK = """schema_version = 1
+name = "colours"
+instruction = "Which colour?"
+[output]
+kind = "label"
+[output.labels]
+"red 🔴" = "blood"
+green = "grass"
+[data]
+file = "data.jsonl"
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, colour_rows: Dataset) -> Path:
+    """A project with repeats, a leak, and a row of a person."""
+    (tmp_path / "tasks" / "colours").mkdir(parents=True)
+    (tmp_path / "tasklift.toml").write_text('schema_version = 1\nname = "shop"\n', encoding="utf-8")
+    (tmp_path / "tasks" / "colours" / "task.toml").write_text(TASK, encoding="utf-8")
+    named = {"red": "red 🔴", "green": "green"}
+    rows = [
+        Example(row.id, row.input, named[row.output], "test" if n % 3 == 0 else "train")
+        for n, row in enumerate(row for row in colour_rows if row.output in named)
+    ]
+    rows.append(Example("again", rows[1].input, rows[1].output, "train"))
+    rows.append(Example("person", {"text": "grass for Ida Holm, 221b Elm Road"}, "green", "train", group="customer-7"))
+    write_jsonl(Dataset(tuple(rows)), tmp_path / "tasks" / "colours" / "data.jsonl")
+    return tmp_path
+
+
+def test_rows_are_audited_cleaned_undone_and_erased(run, shop: Path) -> None:  # type: ignore[no-untyped-def]
+    audited = json.loads(run("data", "audit", "-p", shop, "--no-labels", "--json").out)
+    assert Path(audited["datasheet"]).exists()
+    assert "Ida Holm" not in Path(audited["datasheet"]).read_text(encoding="utf-8")
+    cleaned = json.loads(run("data", "clean", "-p", shop, "--json").out)
+    assert "again" in {one["row"] for one in cleaned["changes"]}
+    changes = run("data", "changes", cleaned["version"][:8], "-p", shop)
+    assert "repeats the text" in changes.out
+    undone = json.loads(run("data", "undo", cleaned["version"], "--row", "again", "-p", shop, "--json").out)
+    assert undone["undone"] == 1
+    assert run("data", "split", "-p", shop, "--test", "0.4", "--json").code == 0
+    erased = json.loads(run("data", "erase", "--person", "customer-7", "-p", shop, "--json").out)
+    assert erased["rows"] == ["person"]
+    assert len(erased["versions"]) >= 3
+    kept = "".join(path.read_text(encoding="utf-8") for path in shop.rglob("*.json*") if path.is_file())
+    assert "Ida Holm" not in kept
+    assert "versions" in json.loads(run("data", "versions", "-p", shop, "--json").out)
+
+
+def test_strict_fails_where_a_finding_is_an_error(run, shop: Path) -> None:  # type: ignore[no-untyped-def]
+    rows = (shop / "tasks" / "colours" / "data.jsonl").read_text(encoding="utf-8")
+    torn = json.dumps({"id": "torn", "input": {"text": "A grass in the garden"}, "output": "red 🔴", "split": "train"})
+    (shop / "tasks" / "colours" / "data.jsonl").write_text(f"{rows}{torn}\n", encoding="utf-8")
+    assert run("data", "audit", "-p", shop, "--no-labels", "--strict").code == 3
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("text,label\na,x\nb,x\n", "at least two are needed"),
+        ("text,label\na,\nb,\n", "at least two are needed"),
+        ("words,label\na,x\nb,y\n", "no column 'text'"),
+    ],
+)
+def test_a_table_that_cannot_be_learnt_from_is_refused(run, tmp_path: Path, table: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "raw.csv").write_text(table, encoding="utf-8")
+    done = run("tune", tmp_path / "raw.csv", "--to", tmp_path / "made")
+    assert done.code == 2
+    assert message in done.err
+    assert not (tmp_path / "made" / "tasklift.toml").exists()
+
+
+def test_a_raw_table_becomes_a_registered_model(run, tmp_path: Path, colour_rows: Dataset) -> None:  # type: ignore[no-untyped-def]
+    lines = [f"{row.input['text']},{row.output} 🎨" for row in colour_rows]
+    (tmp_path / "raw.csv").write_text("\n".join(["text,label", *lines, "no idea,"]), encoding="utf-8")
+    command = ("tune", tmp_path / "raw.csv", "--to", tmp_path / "made", "--strategy", "baseline", "--json")
+    made = json.loads(run(*command).out)
+    assert json.loads(run(*command).out)["model"] == made["model"]  # goes on where it is
+    shown = json.loads(run("models", "show", made["model"][:8], "-p", tmp_path / "made", "--json").out)
+    assert shown["task"] == "raw"
+    assert shown["measured"][0]["evaluation"] == made["evaluation"]
+    listed = json.loads(run("models", "list", "-p", tmp_path / "made", "--json").out)
+    assert made["model"] in {one["fingerprint"] for one in listed["models"]}
