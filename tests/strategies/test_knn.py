@@ -100,5 +100,5 @@ def test_parameters_out_of_range_are_refused(parameters: dict[str, Any], said: s
 
 
 def test_an_unknown_embedder_is_refused_with_the_known_ones(colours: Task, colour_rows: Dataset) -> None:
-    with pytest.raises(ConfigError, match="no embedder is called 'word2vec'; known: minilm, static"):
+    with pytest.raises(ConfigError, match="no embedder is called 'word2vec'; known: minilm, huggingface, static"):
         Knn(embedder="word2vec").fit(colours, colour_rows)

@@ -48,8 +48,9 @@ def fit_nested(strategy: Strategy, task: Task, train: Dataset) -> Candidate:
             return found  # made while we waited
         candidate = strategy.fit(task, train)
         candidate.save(place)
-        base = strategy.base() if isinstance(strategy, Recipe) else ""
-        Origin.now(task, train, base).write(place)
+        if place.is_dir():  # a candidate may have nothing to keep
+            base = strategy.base() if isinstance(strategy, Recipe) else ""
+            Origin.now(task, train, base).write(place)
         Checkpoint(fingerprint).remove()
     return candidate
 
