@@ -38,7 +38,7 @@ def test_its_audit_finds_no_error() -> None:
 def test_a_tuned_core_is_far_better_than_the_commonest_category() -> None:
     project = Project.open(FOLDER)
     train, test, _ = project.rows(project.task(None))
-    candidate = FrozenEncoder(embedder="static").fit(project.task(None).task, train)
+    candidate = FrozenEncoder().fit(project.task(None).task, train)
     said = candidate.probabilities([row.input["text"] for row in test]).argmax(axis=1)
     right = sum(candidate.labels[at] == row.output for at, row in zip(said, test, strict=True))
     assert right / len(test) > 2 * test.outputs.count("groceries") / len(test)

@@ -50,23 +50,23 @@ class Request:
     Attributes:
         messages: the chat so far; the model answers as the assistant.
         labels: the only allowed answers. Empty: free text.
-        tools: that the model may ask for instead of answering; not together with `labels`.
         max_tokens: upper bound of generated tokens.
         temperature: 0 is greedy.
         seed: passed on where the model takes one.
         repeat: distinguishes deliberate repeats of an equal request in the response cache.
         schema: JSON Schema, as JSON text, that the answer must obey: a model that can decode under one does, another
             one may answer anything. Empty: no schema.
+        tools: that the model may ask for instead of answering; not together with `labels`.
     """
 
     messages: tuple[Message, ...]
     labels: tuple[str, ...] = ()
-    tools: tuple[ToolSpec, ...] = ()
     max_tokens: int = 64
     temperature: float = 0.0
     seed: int = 0
     repeat: int = 0
     schema: str = ""
+    tools: tuple[ToolSpec, ...] = ()
 
     def key(self, snapshot: str) -> str:
         """Content address of this request to the model `snapshot` (hex SHA-256)."""
