@@ -18,6 +18,8 @@ from tasklift.strategies.artifact import Card, read_arrays, read_card, write_art
 
 #: Candidates that only look rows up: their arrays and texts have one entry a row, in the order of `settings.ids`.
 LOOKUPS = ("fewshot", "knn")
+#: Parts of their settings that have one entry a row; the rest (documents' pieces, rules) belongs to the candidate.
+PER_ROW = ("ids", "texts", "answers")
 
 
 def artifacts_with(state: Path, rows: Collection[str], labels: Collection[str]) -> Iterator[tuple[Path, list[str]]]:
@@ -70,7 +72,8 @@ def cut(folder: Path, rows: Collection[str]) -> None:
         return
     if not keep:
         raise ArtifactError(f"{card.strategy} {card.fingerprint[:12]} would have no row left; release another one")
-    settings: dict[str, Any] = {name: [values[at] for at in keep] for name, values in card.settings.items()}
+    settings: dict[str, Any] = dict(card.settings)
+    settings |= {name: [settings[name][at] for at in keep] for name in PER_ROW if name in settings}
     training = frozenset(key for key in card.training_ids if key.partition(":")[2] not in rows)
     notes = {**card.notes, "erased_rows": card.notes.get("erased_rows", 0) + len(card.settings["ids"]) - len(keep)}
     changed = replace(card, settings=settings, training_ids=training, notes=notes)
