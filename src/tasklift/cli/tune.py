@@ -132,7 +132,7 @@ def _labels(table: Table) -> dict[str, str]:
             found[value] = value.replace("_", " ")
     if len(found) < 2:
         raise DataError(
-            f"{table.file}: the column {table.label!r} holds {len(found)} label(s); two are needed at least"
+            f"{table.file}: the column {table.label!r} holds {len(found)} label(s); at least two are needed"
         )
     return dict(sorted(found.items()))
 
