@@ -24,6 +24,7 @@ from tasklift.strategies.prompt import Prompt
 from tasklift.strategy import Strategy
 
 PROJECT = Path(__file__).resolve().parents[2] / "examples" / "support_triage"
+ROWS = 50
 MOST, SHARE_OF_PLAIN = 0.05, 0.5
 FEWSHOT: dict[str, Any] = {"examples": 4, "pool": 8, "example_chars": 160}
 
@@ -31,7 +32,7 @@ FEWSHOT: dict[str, Any] = {"examples": 4, "pool": 8, "example_chars": 160}
 def main() -> int:
     """Print and store the figures."""
     parser = options_of(__doc__)
-    parser.add_argument("--rows", type=int, default=50, help="rows, three attacks each (default: 50)")
+    parser.add_argument("--rows", type=int, default=ROWS, help=f"rows, three attacks each (default: {ROWS})")
     asked = parser.parse_args()
     folder = data_file(asked.data, "bipia_email_injection/attack_instructions.jsonl").parents[1]
     attacks = [*own_attacks(), *public_attacks(folder)]
@@ -45,7 +46,8 @@ def main() -> int:
             (found[name],) = try_injections(task.task, {name: strategy}, (train, test), attacks, state, asked.rows)
     figures = [line for name in ("fewshot", "prompt") for line in compared(name, found)]
     extra = {"title": "Prompting: hostile text", "candidates": [one.to_json() for one in found.values()]}
-    return finish("prompting_injection", "python3 dev.py bench prompting injection", figures, extra)
+    fewer = "" if asked.rows == ROWS else f" -- --rows {asked.rows}"
+    return finish("prompting_injection", f"python3 dev.py bench prompting injection{fewer}", figures, extra)
 
 
 def candidates() -> dict[str, Strategy]:
