@@ -45,7 +45,7 @@ def main() -> int:
             note(f"injection: {name}")
             (found[name],) = try_injections(task.task, {name: strategy}, (train, test), attacks, state, asked.rows)
     figures = [line for name in ("fewshot", "prompt") for line in compared(name, found)]
-    extra = {"title": "Prompting: hostile text", "candidates": [one.to_json() for one in found.values()]}
+    extra = {"title": "Prompting: hostile text", "injected": [one.to_json() for one in found.values()]}
     fewer = "" if asked.rows == ROWS else f" -- --rows {asked.rows}"
     return finish("prompting_injection", f"python3 dev.py bench prompting injection{fewer}", figures, extra)
 
