@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ class Running:
     server: uvicorn.Server
     thread: threading.Thread
     key: str
+    clients: list[openai.OpenAI] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -131,10 +132,14 @@ class Running:
 
     def client(self, key: str | None = None) -> openai.OpenAI:
         """OpenAI's client, pointed here."""
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=self.key if key is None else key, max_retries=0)
+        made = openai.OpenAI(base_url=f"{self.url}/v1", api_key=self.key if key is None else key, max_retries=0)
+        self.clients.append(made)
+        return made
 
     def stop(self) -> None:
-        """End it as SIGTERM would."""
+        """End it as SIGTERM would, and let go of the connections of its clients."""
+        for client in self.clients:
+            client.close()
         self.server.should_exit = True
         self.thread.join(timeout=20)
         assert not self.thread.is_alive()

@@ -65,7 +65,8 @@ def asked(url: str, body: Any = None, **headers: str) -> tuple[int, Any, Any]:
         with urllib.request.urlopen(request) as answer:
             return answer.status, answer.read(), answer.headers
     except urllib.error.HTTPError as error:
-        return error.code, error.read(), error.headers
+        with error:
+            return error.code, error.read(), error.headers
 
 
 def test_the_first_rows_are_unlike_each_other_and_later_ones_are_unsure(colour_rows: Dataset) -> None:
