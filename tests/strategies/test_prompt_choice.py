@@ -15,6 +15,7 @@ from tasklift.llm.overlay import Material
 from tasklift.llm.prompt_file import PromptText
 from tasklift.llm.prompt_versions import Prompts
 from tasklift.prediction import Prediction
+from tasklift.project import Project
 from tasklift.rule import RuleSpec
 from tasklift.stats.confidence import Platt
 from tasklift.stats.learn_then_test import Certificate
@@ -252,3 +253,12 @@ async def test_a_layered_candidate_leaves_to_a_person_what_a_rule_leaves_to_one(
     rule = Rule(never, sure, Certificate(0.2, 0.1, 0.5, 10, 10, 0))
     (found,) = await LayeredCandidate(core.card, core, prompt, rule).predict([{"text": "a ruby"}], Context())
     assert (found.deferred, found.notes["stage"], found.output) == (True, "human", None)
+
+
+def test_the_strategies_of_the_demo_are_built_beside_prompts_and_overlays() -> None:
+    project = Project.open(Path(__file__).parents[2] / "examples" / "support_triage")
+    task = project.task(None)
+    assert (project.folder / "tasks" / task.name / "overlays").is_dir()
+    found = project.parameters(task, project.settings.strategies)
+    assert {"prompt", "fewshot"} <= set(found)
+    assert "majority" not in found

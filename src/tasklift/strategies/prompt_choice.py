@@ -36,6 +36,8 @@ def with_prompts(folder: Path, task: Task, names: Sequence[str], parameters: Par
         kind, has_ref, ref = name.partition(":")
         if has_ref and kind not in PROMPTED:
             raise ConfigError(f"{name!r}: only {' and '.join(PROMPTED)} take a prompt behind a colon")
+        if kind not in PROMPTED:
+            continue
         ref, _, overlay = ref.partition("+")
         version = prompts.find(ref) if ref else prompts.used(kind)
         if version is None and not overlays:
