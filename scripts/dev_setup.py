@@ -131,6 +131,7 @@ def child_env(folder: Path | None = None, find_links: bool = True) -> dict[str, 
         env.pop("PIP_FIND_LINKS", None)
     env.update(PIP_DISABLE_PIP_VERSION_CHECK="1", UV_PYTHON_DOWNLOADS="never", UV_NO_PROGRESS="1")
     env.setdefault("UV_HTTP_TIMEOUT", "60")
+    env.setdefault("UV_SYSTEM_CERTS", "1")  # the machine's own authorities count, as for pip: many companies add one
     if folder:
         env["VIRTUAL_ENV"] = str(folder)
         env["PATH"] = str(folder / BIN) + os.pathsep + os.environ.get("PATH", "")
