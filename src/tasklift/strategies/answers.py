@@ -5,66 +5,41 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
 from tasklift.dataset import Dataset
 from tasklift.outputs.number import Number
 from tasklift.prediction import DECIMALS, Prediction, Usage
-from tasklift.strategies.artifact import Arrays, Card, write_artifact
-from tasklift.strategies.classifier import text_of
-from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
+from tasklift.strategies.artifact import Card
+from tasklift.strategies.classifier import BatchCandidate
 from tasklift.task import Task
-from tasklift.worker import on_worker
 
 #: An answer, and how probable it is that it is right; None: not known.
 Answer = tuple[Any, float | None]
 
 
-class AnsweringCandidate(Candidate):
-    """Texts in, answers out, in one batch on the worker thread. A subclass gives `answers` and `arrays`."""
-
-    traits = Traits(deterministic=True, batch_size=256)
+class AnsweringCandidate(BatchCandidate):
+    """Texts in, answers out. A subclass gives `answers` and, where it keeps any, `arrays`."""
 
     def __init__(self, card: Card) -> None:
-        self.card = card
-        self.fingerprint: str = card.fingerprint
-        self.family: Family = card.family
-        self.setup: Resources = card.setup
-        self.training_ids = card.training_ids
-        self.notes = card.notes
+        super().__init__(card)
         self.output = card.output_kind
 
     @abstractmethod
     def answers(self, texts: Sequence[str]) -> list[Answer]:
         """[n] texts -> [n] answers that the task's output allows."""
 
-    def arrays(self) -> Arrays:
-        """What has to be stored, beside the card, to answer again."""
-        return {}
+    def computed(self, texts: Sequence[str]) -> Iterable[Any]:
+        """The answers."""
+        return self.answers(texts)
 
-    async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
-        """One prediction an input; an input without text fails alone."""
-        texts = [text_of(value, self.card.input_fields) for value in inputs]
-        good = [i for i, text in enumerate(texts) if text.strip()]
-        out = [Prediction.failed("empty_input", "the input has no text") for _ in texts]
-        if not good:
-            return out
-        done = await on_worker(self.answers, [texts[i] for i in good])
-        usage = Usage(cpu_s=done.cpu_s / len(good))
-        for i, (answer, confidence) in zip(good, done.value, strict=True):
-            sure = None if confidence is None else round(float(confidence), DECIMALS)
-            out[i] = Prediction(answer, confidence=sure, usage=usage, latency_s=done.wall_s / len(good))
-        return out
-
-    def save(self, folder: Path) -> None:
-        """Write card and arrays."""
-        write_artifact(folder, self.card, self.arrays())
-
-    async def aclose(self) -> None:
-        """Nothing is held."""
+    def told(self, result: Any, usage: Usage, latency_s: float) -> Prediction:
+        """The answer, with how probable it is that it is right where that is known."""
+        answer, confidence = result
+        sure = None if confidence is None else round(float(confidence), DECIMALS)
+        return Prediction(answer, confidence=sure, usage=usage, latency_s=latency_s)
 
 
 class ConstantCandidate(AnsweringCandidate):

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from tasklift.errors import ArtifactError
-from tasklift.strategy import Family, Resources
+from tasklift.strategy import Candidate, Family, Resources
 from tasklift.task import KINDS, Label, Output
 
 SCHEMA_VERSION = 1
@@ -174,3 +174,26 @@ def _sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as error:
         raise ArtifactError(f"{path}: missing; delete the folder and fit again") from error
+
+
+class CardCandidate(Candidate):
+    """What candidates with a card share. A subclass gives `predict`, `traits` and, where it keeps any, `arrays`."""
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+        self.fingerprint: str = card.fingerprint
+        self.family: Family = card.family
+        self.setup: Resources = card.setup
+        self.training_ids = card.training_ids
+        self.notes = card.notes
+
+    def arrays(self) -> Arrays:
+        """What has to be stored, beside the card, to answer again."""
+        return {}
+
+    def save(self, folder: Path) -> None:
+        """Write card and arrays."""
+        write_artifact(folder, self.card, self.arrays())
+
+    async def aclose(self) -> None:
+        """Nothing is held."""

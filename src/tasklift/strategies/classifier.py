@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,8 @@ from tasklift.data.split import split_dataset
 from tasklift.dataset import Dataset, text_key
 from tasklift.errors import DataError, StrategyError
 from tasklift.prediction import Prediction, Usage
-from tasklift.strategies.artifact import Arrays, Card, write_artifact
-from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
+from tasklift.strategies.artifact import Arrays, Card, CardCandidate
+from tasklift.strategy import Context, Input, Traits
 from tasklift.worker import on_worker
 
 Probabilities = NDArray[np.float64]
@@ -27,21 +26,38 @@ FOLDS = 3
 _TOO_FEW = "{} training rows leave none to validate on; give one label at least 3 rows of different text"
 
 
-class ClassifierCandidate(Candidate):
-    """Texts in, label probabilities out, in one batch on the worker thread.
-
-    A subclass gives `probabilities` and `arrays`; everything else is here.
-    """
+class BatchCandidate(CardCandidate):
+    """Texts in, predictions out, in one batch on the worker thread."""
 
     traits = Traits(deterministic=True, batch_size=256)
 
+    @abstractmethod
+    def computed(self, texts: Sequence[str]) -> Iterable[Any]:
+        """[n] texts -> n results, for `told`; runs on the worker thread."""
+
+    @abstractmethod
+    def told(self, result: Any, usage: Usage, latency_s: float) -> Prediction:
+        """One result as a prediction."""
+
+    async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
+        """One prediction an input; an input without text fails alone."""
+        texts = [text_of(value, self.card.input_fields) for value in inputs]
+        good = [i for i, text in enumerate(texts) if text.strip()]
+        out = [Prediction.failed("empty_input", "the input has no text") for _ in texts]
+        if not good:
+            return out
+        done = await on_worker(self.computed, [texts[i] for i in good])
+        usage = Usage(cpu_s=done.cpu_s / len(good))
+        for i, result in zip(good, done.value, strict=True):
+            out[i] = self.told(result, usage, done.wall_s / len(good))
+        return out
+
+
+class ClassifierCandidate(BatchCandidate):
+    """Texts in, label probabilities out. A subclass gives `probabilities` and `arrays`; everything else is here."""
+
     def __init__(self, card: Card) -> None:
-        self.card = card
-        self.fingerprint: str = card.fingerprint
-        self.family: Family = card.family
-        self.setup: Resources = card.setup
-        self.training_ids = card.training_ids
-        self.notes = card.notes
+        super().__init__(card)
         self.labels = tuple(card.labels)
 
     @abstractmethod
@@ -52,26 +68,14 @@ class ClassifierCandidate(Candidate):
     def arrays(self) -> Arrays:
         """What has to be stored to answer again."""
 
-    async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
-        """One prediction an input; an input without text fails alone."""
-        texts = [text_of(value, self.card.input_fields) for value in inputs]
-        good = [i for i, text in enumerate(texts) if text.strip()]
-        out = [Prediction.failed("empty_input", "the input has no text") for _ in texts]
-        if not good:
-            return out
-        done = await on_worker(self.probabilities, [texts[i] for i in good])
-        usage = Usage(cpu_s=done.cpu_s / len(good))
-        for i, row in zip(good, done.value, strict=True):
-            named = dict(zip(self.labels, row.tolist(), strict=True))
-            out[i] = Prediction.from_probabilities(named, usage=usage, latency_s=done.wall_s / len(good))
-        return out
+    def computed(self, texts: Sequence[str]) -> Iterable[Any]:
+        """The rows of `probabilities`."""
+        return self.probabilities(texts)
 
-    def save(self, folder: Path) -> None:
-        """Write card and arrays."""
-        write_artifact(folder, self.card, self.arrays())
-
-    async def aclose(self) -> None:
-        """Nothing is held."""
+    def told(self, result: Any, usage: Usage, latency_s: float) -> Prediction:
+        """The most probable label, with the others' probabilities."""
+        named = dict(zip(self.labels, result.tolist(), strict=True))
+        return Prediction.from_probabilities(named, usage=usage, latency_s=latency_s)
 
 
 def text_of(value: Input, fields: Sequence[str]) -> str:

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from tasklift.dataset import Dataset
 from tasklift.prediction import Prediction
-from tasklift.strategies.artifact import Card, write_artifact
+from tasklift.strategies.artifact import Card, CardCandidate
 from tasklift.strategies.recipe import EVERY_KIND, Recipe
-from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
+from tasklift.strategy import Context, Family, Input, Resources, Traits
 from tasklift.task import Task
 
 
@@ -34,26 +34,11 @@ class Human(Recipe):
         return HumanCandidate(card)
 
 
-class HumanCandidate(Candidate):
+class HumanCandidate(CardCandidate):
     """Defers."""
 
     traits = Traits(deterministic=False, batch_size=1000)
 
-    def __init__(self, card: Card) -> None:
-        self.card = card
-        self.fingerprint: str = card.fingerprint
-        self.family: Family = card.family
-        self.setup: Resources = card.setup
-        self.training_ids = card.training_ids
-        self.notes = card.notes
-
     async def predict(self, inputs: Sequence[Input], ctx: Context) -> list[Prediction]:
         """Deferred, all of them."""
         return [Prediction(deferred=True) for _ in inputs]
-
-    def save(self, folder: Path) -> None:
-        """Write the card."""
-        write_artifact(folder, self.card, {})
-
-    async def aclose(self) -> None:
-        """Nothing is held."""

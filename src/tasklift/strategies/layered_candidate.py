@@ -12,8 +12,8 @@ import numpy as np
 from tasklift.prediction import DECIMALS, Prediction, Usage
 from tasklift.stats.confidence import Platt
 from tasklift.stats.learn_then_test import Certificate
-from tasklift.strategies.artifact import Card, write_artifact
-from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
+from tasklift.strategies.artifact import Card, CardCandidate, write_artifact
+from tasklift.strategy import Candidate, Context, Input, Traits
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,15 @@ class Rule:
         return cls(Platt(*row["core"]), prompt, Certificate.from_json(row["certificate"]))
 
 
-class LayeredCandidate(Candidate):
+class LayeredCandidate(CardCandidate):
     """Stages in order; `children` keeps what each one said.
 
     Where both stages are unsure, the children are suggestions for the person.
     """
 
     def __init__(self, card: Card, core: Candidate, prompt: Candidate | None, rule: Rule) -> None:
-        self.card, self.core, self.prompt, self.rule = card, core, prompt, rule
-        self.fingerprint: str = card.fingerprint
-        self.family: Family = card.family
-        self.setup: Resources = card.setup
-        self.training_ids = card.training_ids
-        self.notes = card.notes
+        super().__init__(card)
+        self.core, self.prompt, self.rule = core, prompt, rule
         stages = [stage.traits for stage in (core, prompt) if stage is not None]
         self.traits = Traits(
             deterministic=all(traits.deterministic for traits in stages),

@@ -26,7 +26,7 @@ from tasklift.outputs.text import Text
 from tasklift.prediction import Prediction
 from tasklift.rule import RuleSpec
 from tasklift.rules.apply import apply_rules, build_rules
-from tasklift.strategies.artifact import Card, write_artifact
+from tasklift.strategies.artifact import Card, CardCandidate
 from tasklift.strategies.classifier import text_of
 from tasklift.strategies.context import UNCUT, Cut, cut_further
 from tasklift.strategies.prompted import Grounded, Sources, cited, rendered
@@ -35,7 +35,7 @@ from tasklift.strategies.recipe import EVERY_KIND, require, require_kind
 from tasklift.strategies.screen import screened
 from tasklift.strategies.tool_loop import Limits, answer_with_tools
 from tasklift.strategies.tools import Toolset, open_toolset
-from tasklift.strategy import Candidate, Context, Family, Input, Resources, Traits
+from tasklift.strategy import Context, Family, Input, Traits
 from tasklift.task import Task
 from tasklift.worker import on_worker
 
@@ -126,16 +126,12 @@ class Prompt(Grounded):
         return PromptCandidate(card, open_model(str(card.parameters["model"])), toolset)
 
 
-class PromptedCandidate(Candidate):
+class PromptedCandidate(CardCandidate):
     """What zero-shot and few-shot share: rendering, asking, turning a reply into a prediction."""
 
     def __init__(self, card: Card, model: Model) -> None:
-        self.card, self.model = card, model
-        self.fingerprint: str = card.fingerprint
-        self.family: Family = card.family
-        self.setup: Resources = card.setup
-        self.training_ids = card.training_ids
-        self.notes = card.notes
+        super().__init__(card)
+        self.model = model
         self.labels = tuple(card.labels)
         self.output = card.output_kind
         self.template = Template(card.parameters["system"], card.parameters["user"])
@@ -313,10 +309,6 @@ class PromptedCandidate(Candidate):
         if found.problem:
             return Prediction.failed(InvalidOutputError.kind, found.problem, **rest)
         return Prediction(found.answer, **rest)
-
-    def save(self, folder: Path) -> None:
-        """Write the card; the model is named in it, not stored."""
-        write_artifact(folder, self.card, {})
 
     async def aclose(self) -> None:
         """Close the model's connections."""
