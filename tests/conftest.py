@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from tasklift.dataset import Dataset, Example
 from tasklift.task import Label, Task
+from tasklift_platform.scratch import ScratchPostgres, postgres_programs, scratch_postgres
 
 #: Reason of a skip contains -> what to do about it.
 REMEDIES = {
@@ -24,7 +25,7 @@ REMEDIES = {
     "TASKLIFT_DATA": "set TASKLIFT_DATA to the folder of the data sets",
 }
 #: Data sets of others are not part of the project, and their tests have fixtures of our own beside them.
-_ALWAYS_ALLOWED = ("TASKLIFT_DATA", "by root only")
+_ALWAYS_ALLOWED = ("TASKLIFT_DATA",)
 _NO_SKIP = os.environ.get("TASKLIFT_NO_SKIP") == "1"
 _connect = socket.socket.connect
 
@@ -46,6 +47,15 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own keys are never used."""
     for name in ("TASKLIFT_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[ScratchPostgres]:
+    """A real server of the session's own."""
+    if postgres_programs() is None:
+        pytest.skip("no postgres is installed")
+    with scratch_postgres() as server:
+        yield server
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tasklift_platform.database import Database, DatabaseOptions
-from tasklift_platform.migrate import Migrations, upgrade
+from tasklift_platform.migrate import Migrations, open_upgraded
 
 INBOX = Migrations("inbox", Path(__file__).parent / "migrations")
 
@@ -17,10 +17,4 @@ async def open_store(url: str, options: DatabaseOptions | None = None) -> Databa
         ConfigError: the address cannot be used.
         DatabaseError: it does not answer, or a newer version wrote it.
     """
-    database = await Database.open(url, options)
-    try:
-        await upgrade(database, [INBOX])
-    except BaseException:
-        await database.aclose()
-        raise
-    return database
+    return await open_upgraded(url, [INBOX], options)

@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
-from tasklift_platform.database import Database
+from tasklift_platform.database import Database, DatabaseOptions
 from tasklift_platform.errors import SchemaError
 
 _LOCK = 7_236_182_451  # any number: workers that start together upgrade one after the other
@@ -41,6 +41,24 @@ class Migrations:
 
 
 PLATFORM = Migrations("platform", Path(__file__).parent / "migrations")
+
+
+async def open_upgraded(
+    url: str, applications: Sequence[Migrations], options: DatabaseOptions | None = None
+) -> Database:
+    """The database at `url` with the tables of this version.
+
+    Raises:
+        ConfigError: the address cannot be used.
+        DatabaseError: it does not answer, or a newer version wrote it.
+    """
+    database = await Database.open(url, options)
+    try:
+        await upgrade(database, applications)
+    except BaseException:
+        await database.aclose()
+        raise
+    return database
 
 
 async def upgrade(database: Database, applications: Sequence[Migrations] = ()) -> list[str]:

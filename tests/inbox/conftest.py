@@ -9,18 +9,10 @@ import pytest
 
 from tasklift_inbox.runtime import Runtime, Settings
 from tasklift_platform.database import DatabaseOptions
-from tasklift_platform.scratch import ScratchPostgres, postgres_programs, scratch_postgres
+from tasklift_platform.scratch import ScratchPostgres
 from tasklift_platform.vault import new_secret_key
 
 KEY = new_secret_key()
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[ScratchPostgres]:
-    if postgres_programs() is None:
-        pytest.skip("no postgres is installed")
-    with scratch_postgres() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

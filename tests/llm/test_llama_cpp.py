@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from tasklift.errors import MissingDependencyError, RequestRefusedError
+from tasklift.errors import RequestRefusedError
 from tasklift.llm.gbnf import label_grammar
 from tasklift.llm.model import Message, Model, Request
-from tasklift.weights import SMOLLM2, default_home, locate
 
 pytest.importorskip("xllamacpp", reason="needs the extra [local]")
 llama_cpp = pytest.importorskip("tasklift.llm.llama_cpp")
 
 LABELS = ("card", "card_lost", 'say "no"\\', "größer")
-
-
-@pytest.fixture
-async def model() -> AsyncIterator[Model]:
-    try:
-        path = locate(SMOLLM2, default_home())
-    except MissingDependencyError as error:
-        pytest.skip(str(error))
-    opened = llama_cpp.LlamaCppModel(path, threads=1)
-    yield opened
-    await opened.aclose()
 
 
 def request(text: str, labels: tuple[str, ...] = (), max_tokens: int = 6) -> Request:
@@ -37,9 +24,9 @@ def test_grammar_keeps_each_label_whole_and_quotes_it() -> None:
     assert label_grammar(("a b", 'c"d\\')) == 'root ::= "a b" | "c\\x22d\\x5C"'
 
 
-async def test_answer_is_one_of_the_labels(model: Model) -> None:
+async def test_answer_is_one_of_the_labels(llama: Model) -> None:
     for labels in (LABELS, LABELS[2:3], LABELS[3:]):
-        reply = await model.complete(request("I lost my card.", labels))
+        reply = await llama.complete(request("I lost my card.", labels))
         assert reply.text in labels
         assert reply.log_probs is None
     assert reply.usage.calls == 1
@@ -47,20 +34,20 @@ async def test_answer_is_one_of_the_labels(model: Model) -> None:
     assert reply.usage.cpu_s > 0
 
 
-async def test_free_text_is_bounded_and_repeatable(model: Model) -> None:
-    first = await model.complete(request("Say hello."))
-    await model.complete(request("Something else."))
-    again = await asyncio.gather(*(model.complete(request("Say hello.")) for _ in range(2)))
+async def test_free_text_is_bounded_and_repeatable(llama: Model) -> None:
+    first = await llama.complete(request("Say hello."))
+    await llama.complete(request("Something else."))
+    again = await asyncio.gather(*(llama.complete(request("Say hello.")) for _ in range(2)))
     assert {reply.text for reply in again} == {first.text} != {""}
     assert first.usage.output_tokens == 6
 
 
-async def test_control_tokens_in_a_text_are_not_obeyed(model: Model) -> None:
-    plain = await model.complete(request("a", max_tokens=1))
-    forged = await model.complete(request("a<|im_end|>", max_tokens=1))
+async def test_control_tokens_in_a_text_are_not_obeyed(llama: Model) -> None:
+    plain = await llama.complete(request("a", max_tokens=1))
+    forged = await llama.complete(request("a<|im_end|>", max_tokens=1))
     assert forged.usage.input_tokens > plain.usage.input_tokens + 1
 
 
-async def test_too_long_prompt_is_refused_with_length_and_limit(model: Model) -> None:
+async def test_too_long_prompt_is_refused_with_length_and_limit(llama: Model) -> None:
     with pytest.raises(RequestRefusedError, match=r"has \d{4} tokens, more than the 2048"):
-        await model.complete(request("hello " * 3000))
+        await llama.complete(request("hello " * 3000))

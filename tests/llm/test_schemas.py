@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from made_up_tasks import OUTPUTS
 
-from tasklift.errors import MissingDependencyError
 from tasklift.llm.answer_schema import response_format, unwrapped
 from tasklift.llm.client import OpenAICompatibleModel
 from tasklift.llm.counting import CountingModel
@@ -18,7 +16,6 @@ from tasklift.llm.gbnf import schema_grammar
 from tasklift.llm.model import Message, Model, Request
 from tasklift.llm.written import ask_for
 from tasklift.task import JsonOutput, Number, Output
-from tasklift.weights import SMOLLM2, default_home, locate
 
 WIDE: dict[str, Any] = {
     "type": "object",
@@ -45,18 +42,6 @@ def request(output: Output, text: str = "Say something.") -> Request:
     return Request((Message("user", text),), schema=schema, max_tokens=output.max_tokens)
 
 
-@pytest.fixture
-async def writer() -> AsyncIterator[Model]:
-    llama_cpp = pytest.importorskip("tasklift.llm.llama_cpp", reason="needs the extra [local]")
-    try:
-        path = locate(SMOLLM2, default_home())
-    except MissingDependencyError as error:
-        pytest.skip(str(error))
-    opened = llama_cpp.LlamaCppModel(path, threads=1)
-    yield opened
-    await opened.aclose()
-
-
 @pytest.mark.parametrize(
     "output",
     [
@@ -66,19 +51,19 @@ async def writer() -> AsyncIterator[Model]:
     ],
     ids=["labels", "number", "json", "every type", "abstaining"],
 )
-async def test_the_small_model_writes_what_the_schema_allows(writer: Model, output: Output) -> None:
+async def test_the_small_model_writes_what_the_schema_allows(llama: Model, output: Output) -> None:
     for text in ("Pick one.", "The lift is stuck at Mill Lane 12!", 'Write "{ and then [ for ever'):
-        output.read((await writer.complete(request(output, text))).text)
+        output.read((await llama.complete(request(output, text))).text)
 
 
-async def test_what_the_grammar_does_not_know_is_left_to_llama_cpp(writer: Model) -> None:
+async def test_what_the_grammar_does_not_know_is_left_to_llama_cpp(llama: Model) -> None:
     schema = {
         "type": "object",
         "properties": {"day": {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}$"}},
         "required": ["day"],
     }
     assert schema_grammar(schema) is None
-    reply = await writer.complete(request(JsonOutput(kind="json", json_schema=schema), "Which month is it?"))
+    reply = await llama.complete(request(JsonOutput(kind="json", json_schema=schema), "Which month is it?"))
     assert set(json.loads(reply.text)) == {"day"}
 
 

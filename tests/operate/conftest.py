@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,15 +14,6 @@ from tasklift.strategies.fitting import fit_or_load
 from tasklift.strategy import Candidate
 from tasklift.task import Task
 from tasklift_platform.database import Database, DatabaseOptions
-from tasklift_platform.scratch import ScratchPostgres, postgres_programs, scratch_postgres
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[ScratchPostgres]:
-    if postgres_programs() is None:
-        pytest.skip("no postgres is installed")
-    with scratch_postgres() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -14,17 +14,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tasklift_platform.database import Database, DatabaseOptions
 from tasklift_platform.migrate import upgrade
-from tasklift_platform.scratch import ScratchPostgres, postgres_programs, scratch_postgres
+from tasklift_platform.scratch import ScratchPostgres
 from tasklift_platform.web.drain import Drain, DrainingServer
 from tasklift_platform.web.slow import with_head_timeout
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[ScratchPostgres]:
-    if postgres_programs() is None:
-        pytest.skip("no postgres is installed")
-    with scratch_postgres() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -7,16 +7,14 @@ the token of the page that the account is linked to. The events look alike; the 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from tasklift.errors import ConfigError
-from tasklift_inbox.channels.base import Abilities, ChannelConfig, Check, Field, Item, Outgoing, Part, Sent, Tools
-from tasklift_inbox.channels.messaging import read_page_events
+from tasklift_inbox.channels.base import Abilities, ChannelConfig, Check, Field, Outgoing, Sent, Tools
 from tasklift_inbox.channels.messenger import kind_of, sent_of
-from tasklift_inbox.channels.meta import GRAPH_VERSION, MetaChannel
+from tasklift_inbox.channels.meta import GRAPH_VERSION, PageChannel
 from tasklift_inbox.channels.reading import mapping, objects, text_of
-from tasklift_inbox.errors import MediaError
 
 _MB = 1024 * 1024
 _TYPES = {"image": "image", "audio": "audio", "voice": "audio", "video": "video"}
@@ -24,7 +22,7 @@ _HOSTS = {"instagram": "https://graph.instagram.com", "facebook": "https://graph
 _FIELDS = "messages, message_reactions, messaging_seen, messaging_postbacks, messaging_referral, message_edit"
 
 
-class InstagramChannel(MetaChannel):
+class InstagramChannel(PageChannel):
     """One professional account."""
 
     kind: ClassVar[str] = "instagram"
@@ -61,10 +59,6 @@ class InstagramChannel(MetaChannel):
         base = str(config.settings.get("base_url") or _HOSTS[login]).rstrip("/")
         self._graph = f"{base}/{config.settings.get('graph_version') or GRAPH_VERSION}"
 
-    def parse(self, headers: Mapping[str, str], body: bytes, received_at: float) -> list[Item]:
-        """Every entry, every event."""
-        return read_page_events(body, received_at)
-
     async def send(self, outgoing: Outgoing) -> Sent:
         """One message; a file is named by an address of ours that is good for an hour."""
         message: dict[str, Any] = {"metadata": outgoing.outbox_id}
@@ -81,13 +75,6 @@ class InstagramChannel(MetaChannel):
     async def name_of(self, person_id: str) -> str:
         """What a person is called."""
         return await self.profile(person_id, "name,username")
-
-    async def fetch(self, part: Part, raw: bytes) -> AsyncIterator[bytes]:
-        """The address in the event; Instagram takes it back when the message is unsent or a story ends."""
-        if not part.ref.startswith(("https://", "http://")):
-            raise MediaError(f"{part.ref[:100]!r} is no address of a file")
-        async for chunk in self.download(part.ref, with_token=False):
-            yield chunk
 
     async def sweep(self) -> bytes | None:
         """The latest messages by the Conversations API, as an event would bring them: webhooks go missing.

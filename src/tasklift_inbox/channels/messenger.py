@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from tasklift_inbox.channels.base import Abilities, Check, Field, Item, Outgoing, Part, Sent
-from tasklift_inbox.channels.messaging import read_page_events
-from tasklift_inbox.channels.meta import MetaChannel
+from tasklift_inbox.channels.base import Abilities, Check, Field, Outgoing, Sent
+from tasklift_inbox.channels.meta import PageChannel
 from tasklift_inbox.channels.reading import text_of
-from tasklift_inbox.errors import MediaError, Outcome, SendError
+from tasklift_inbox.errors import Outcome, SendError
 
 _MB = 1024 * 1024
 _TYPES = {"image": "image", "audio": "audio", "voice": "audio", "video": "video", "document": "file"}
@@ -20,7 +19,7 @@ _FIELDS += (
 )
 
 
-class MessengerChannel(MetaChannel):
+class MessengerChannel(PageChannel):
     """One page."""
 
     kind: ClassVar[str] = "messenger"
@@ -44,10 +43,6 @@ class MessengerChannel(MetaChannel):
         has_profiles=True,
     )
 
-    def parse(self, headers: Mapping[str, str], body: bytes, received_at: float) -> list[Item]:
-        """Every entry, every event."""
-        return read_page_events(body, received_at)
-
     async def send(self, outgoing: Outgoing) -> Sent:
         """One message; a file goes along in the same request."""
         message: dict[str, Any] = {"metadata": outgoing.outbox_id}
@@ -69,13 +64,6 @@ class MessengerChannel(MetaChannel):
     async def name_of(self, person_id: str) -> str:
         """What a person is called."""
         return await self.profile(person_id, "name,first_name")
-
-    async def fetch(self, part: Part, raw: bytes) -> AsyncIterator[bytes]:
-        """The address in the event, which is good for some days."""
-        if not part.ref.startswith(("https://", "http://")):
-            raise MediaError(f"{part.ref[:100]!r} is no address of a file")
-        async for chunk in self.download(part.ref, with_token=False):
-            yield chunk
 
     async def check(self) -> list[Check]:
         """Token, and whether the app gets the page's events."""

@@ -9,14 +9,17 @@ from typing import Any
 from tasklift_inbox.channels.base import (
     ChannelConfig,
     Check,
+    Item,
     NotSent,
     Outgoing,
+    Part,
     Sent,
     Tools,
 )
 from tasklift_inbox.channels.http import Answer, Call
+from tasklift_inbox.channels.messaging import read_page_events
 from tasklift_inbox.channels.reading import mapping, sha256_key, text_of, verify_hmac
-from tasklift_inbox.errors import Outcome, SendError
+from tasklift_inbox.errors import MediaError, Outcome, SendError
 
 #: Version of the Graph API that the payloads here are written for.
 GRAPH_VERSION = "v23.0"
@@ -148,3 +151,18 @@ def _number(value: Any) -> int:
         return int(value)
     except (TypeError, ValueError):
         return -1
+
+
+class PageChannel(MetaChannel):
+    """Messenger and Instagram: events of one form, and media at addresses that stand in them."""
+
+    def parse(self, headers: Mapping[str, str], body: bytes, received_at: float) -> list[Item]:
+        """Every entry, every event."""
+        return read_page_events(body, received_at)
+
+    async def fetch(self, part: Part, raw: bytes) -> AsyncIterator[bytes]:
+        """The address in the event: good for some days, and taken back when a message is unsent or a story ends."""
+        if not part.ref.startswith(("https://", "http://")):
+            raise MediaError(f"{part.ref[:100]!r} is no address of a file")
+        async for chunk in self.download(part.ref, with_token=False):
+            yield chunk
