@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
+import venv
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +131,16 @@ def machine() -> str:
 def note(text: str) -> None:
     """A line of progress."""
     print(text, file=sys.stderr, flush=True)
+
+
+def peer_python(name: str, packages: Sequence[str]) -> Path:
+    """The interpreter of a peer's environment, which is made once; torch is the version that runs here."""
+    folder = RESULTS / "cache" / name
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        note(f"making an environment with {packages[0]}")
+        venv.create(folder, with_pip=True, clear=True)
+        for wanted in ([f"torch=={version('torch').partition('+')[0]}"], packages):
+            subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
+        (folder / "ready").touch()
+    return python

@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import sys
 import time
-import venv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _common import RESULTS, Figure, finish, note
+from _common import RESULTS, Figure, finish, note, peer_python
 from _run import LoudEncoder, hashes, kept, options_of
 from _sets import banking77
 from safetensors.torch import save_file
@@ -105,7 +104,7 @@ def peer(texts: Sequence[str]) -> Iterator[Any]:
     """The peer in its own process; yields a function from a batch size to what one turn took."""
     place = FOLDER / "texts.json"
     place.write_text(json.dumps(list(texts)), encoding="utf-8")
-    files = (peer_python(), Path(__file__).with_name("_peer_encode.py"), FOLDER / "model", place)
+    files = (peer_python("peer", PEER), Path(__file__).with_name("_peer_encode.py"), FOLDER / "model", place)
     words = [*map(str, files), str(THREADS)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
@@ -122,20 +121,6 @@ def peer(texts: Sequence[str]) -> Iterator[Any]:
 
         yield turn
         asked.close()
-
-
-def peer_python() -> Path:
-    """The interpreter of the peer's environment, which is made once."""
-    folder = RESULTS / "cache" / "peer"
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        note("inference: making the peer's environment")
-        venv.create(folder, with_pip=True, clear=True)
-        version = torch.__version__.partition("+")[0]
-        subprocess.run([python, "-m", "pip", "install", "--quiet", f"torch=={version}"], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PEER], check=True)
-        (folder / "ready").touch()
-    return python
 
 
 if __name__ == "__main__":

@@ -95,6 +95,7 @@ def test_rows_that_share_only_their_ids_are_no_leakage(colour_rows: Dataset) -> 
     numbered = [
         Dataset((Example("1", {"text": text}, "red"), Example("2", {"text": text * 2}, "red"))) for text in "ab"
     ]
+    assert not numbered[0].keys & numbered[1].keys
     refuse_leakage(numbered[0].keys, numbered[1], "baseline")
     train, test = split_dataset(colour_rows, 0.7)
     refuse_leakage(train.keys, test, "baseline")

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import venv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from _common import RESULTS, note
+from _common import RESULTS, note, peer_python
 from _sets import Benchmark
 
 from tasklift.dataset import Dataset
@@ -78,13 +76,4 @@ def own_python() -> Path:
 
 def setfit_python() -> Path:
     """The interpreter of setfit's environment, which is made once."""
-    folder = RESULTS / "cache" / "setfit"
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        note("making setfit's environment")
-        venv.create(folder, with_pip=True, clear=True)
-        version = torch.__version__.partition("+")[0]
-        subprocess.run([python, "-m", "pip", "install", "--quiet", f"torch=={version}"], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *SETFIT], check=True)
-        (folder / "ready").touch()
-    return python
+    return peer_python("setfit", SETFIT)

@@ -219,7 +219,8 @@ async def test_a_bounce_of_a_mail_that_we_never_sent_blocks_nobody(runtime: Runt
     await add_mailbox(runtime)
     await feed(runtime, "mail", [mail("hi", sender="gone@example.test")])
     await feed(runtime, "mail", [bounce("m1@example.test"), bounce("invented@example.test")])
-    await reply(runtime, "you can still be reached")
+    queued = await reply(runtime, "you can still be reached")
+    assert queued.outbox_id
 
 
 async def test_threads_by_reference_by_token_and_never_for_strangers(runtime: Runtime) -> None:

@@ -220,6 +220,7 @@ async def test_a_worker_that_lost_its_lease_stops_the_handler(database: Database
     await asyncio.wait_for(stopped.wait(), 2)
     stop.set()
     await task
+    assert (await queue.counts()).get("done", 0) == 0
 
 
 async def test_a_worker_that_stops_gives_back_what_it_cannot_finish(database: Database, queue: JobQueue) -> None:

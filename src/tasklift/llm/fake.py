@@ -13,18 +13,20 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from dataclasses import replace
+from typing import Any, Self
 
 from aiohttp import web
 
 from tasklift.errors import InvalidOutputError, ModelError, TaskliftError
-from tasklift.llm.calls import ToolCall
 from tasklift.llm.counting import least_answer
 from tasklift.llm.fake_batches import FakeBatches
+from tasklift.llm.fake_behaviour import Behaviour
 from tasklift.llm.fake_prefix import PrefixCache
 from tasklift.llm.model import Reply, Request
 from tasklift.prediction import Usage
+
+__all__ = ["Behaviour", "FakeEndpoint", "ScriptedModel"]
 
 #: What a scripted model does: say a text, give a whole reply, or fail.
 Scripted = str | Reply | ModelError
@@ -127,58 +129,6 @@ class ScriptedModel:
 def _longest_part(answers: Mapping[str, Scripted], text: str) -> Scripted | None:
     parts = [part for part in answers if part in text]
     return answers[max(parts, key=len)] if parts else None
-
-
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """What the endpoint does with one request.
-
-    Attributes:
-        text: the answer, sent as it is; None: what the endpoint answers by itself.
-        kind: `answer` in the normal way; `hang`: send nothing; `hang_after_headers`; `disconnect`
-            without a response; `truncated`: JSON that stops in the middle; `broken_off`: the connection
-            closes in the middle of the body; `garbage`: bytes that are no text; `html`: an error page;
-            `error`: an error body with `status` and `text` as its message.
-        status, headers: HTTP status and further response headers.
-        code: the error's code.
-        cached_tokens: prompt tokens reported as served from a prefix cache.
-        finish_reason: reported with the answer.
-        tool_calls: tools that the answer asks for.
-        delay_s: seconds before anything is sent.
-    """
-
-    text: str | None = None
-    kind: Literal[
-        "answer",
-        "error",
-        "hang",
-        "hang_after_headers",
-        "disconnect",
-        "truncated",
-        "broken_off",
-        "garbage",
-        "html",
-    ] = "answer"
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    code: str | None = None
-    cached_tokens: int = 0
-    finish_reason: str = "stop"
-    tool_calls: tuple[ToolCall, ...] = ()
-    delay_s: float = 0.0
-
-    @classmethod
-    def error(
-        cls,
-        status: int,
-        text: str = "scripted error",
-        *,
-        code: str | None = None,
-        retry_after_s: float | None = None,
-    ) -> Self:
-        """An error with the documented body, and a `retry-after` header where one is given."""
-        headers = {} if retry_after_s is None else {"retry-after": f"{retry_after_s:g}"}
-        return cls(text, "error", status, headers, code)
 
 
 class FakeEndpoint:

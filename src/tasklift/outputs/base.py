@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -28,9 +29,9 @@ class OutputKind(Schema):
         return {}
 
     @property
+    @abstractmethod
     def form(self) -> str:
         """The sentence that tells a model what its answer must look like."""
-        raise NotImplementedError
 
     @property
     def answer_schema(self) -> dict[str, Any] | None:
@@ -42,13 +43,13 @@ class OutputKind(Schema):
         """Tokens that an answer may take."""
         return 64
 
+    @abstractmethod
     def check(self, value: Any) -> None:
         """Refuse an answer that is not allowed.
 
         Raises:
             DataError: what is wrong with which value.
         """
-        raise NotImplementedError
 
     def tidy(self, value: Any) -> Any:
         """The one way of writing an answer of those that mean the same."""

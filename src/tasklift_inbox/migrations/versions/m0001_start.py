@@ -16,9 +16,20 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     """Make the tables."""
     _channels()
-    _people()
+    _raw_events()
+    _notices()
+    _rate_limits()
+    _contacts()
+    _identities()
+    _contact_merges()
     _conversations()
+    _participants()
+    _labels()
+    _notes()
     _messages()
+    _changes()
+    _attachments()
+    _outbox()
 
 
 def _channels() -> None:
@@ -37,6 +48,9 @@ def _channels() -> None:
         sa.Column("created_at", sa.Double, nullable=False),
         sa.UniqueConstraint("kind", "external_id"),
     )
+
+
+def _raw_events() -> None:
     op.create_table(
         "raw_events",
         sa.Column("id", _ID, primary_key=True),
@@ -64,6 +78,9 @@ def _channels() -> None:
         sqlite_where=sa.text("state = 'poison'"),
         postgresql_where=sa.text("state = 'poison'"),
     )
+
+
+def _notices() -> None:
     op.create_table(
         "notices",
         sa.Column("id", _ID, primary_key=True),
@@ -76,6 +93,9 @@ def _channels() -> None:
         sa.UniqueConstraint("channel_id", "dedupe_key"),
         sqlite_autoincrement=True,
     )
+
+
+def _rate_limits() -> None:
     op.create_table(
         "rate_limits",
         sa.Column("name", sa.Text, primary_key=True),
@@ -83,7 +103,7 @@ def _channels() -> None:
     )
 
 
-def _people() -> None:
+def _contacts() -> None:
     op.create_table(
         "contacts",
         sa.Column("id", _ID, primary_key=True),
@@ -93,6 +113,9 @@ def _people() -> None:
         sa.Column("created_at", sa.Double, nullable=False),
         sqlite_autoincrement=True,
     )
+
+
+def _identities() -> None:
     op.create_table(
         "identities",
         sa.Column("id", _ID, primary_key=True),
@@ -108,6 +131,9 @@ def _people() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("identities_of_contact", "identities", ["contact_id"])
+
+
+def _contact_merges() -> None:
     op.create_table(
         "contact_merges",
         sa.Column("id", _ID, primary_key=True),
@@ -147,16 +173,25 @@ def _conversations() -> None:
         sqlite_where=sa.text("status = 'open'"),
         postgresql_where=sa.text("status = 'open'"),
     )
+
+
+def _participants() -> None:
     op.create_table(
         "participants",
         sa.Column("conversation_id", _ID, sa.ForeignKey("conversations.id"), primary_key=True),
         sa.Column("identity_id", _ID, sa.ForeignKey("identities.id"), primary_key=True),
     )
+
+
+def _labels() -> None:
     op.create_table(
         "labels",
         sa.Column("conversation_id", _ID, sa.ForeignKey("conversations.id"), primary_key=True),
         sa.Column("label", sa.Text, primary_key=True),
     )
+
+
+def _notes() -> None:
     op.create_table(
         "notes",
         sa.Column("id", _ID, primary_key=True),
@@ -196,6 +231,9 @@ def _messages() -> None:
     )
     op.create_index("messages_in_order", "messages", ["conversation_id", "sent_at", "order_key", "id"])
     op.create_index("messages_of_event", "messages", ["raw_event_id"])
+
+
+def _changes() -> None:
     op.create_table(
         "changes",
         sa.Column("id", _ID, primary_key=True),
@@ -212,6 +250,9 @@ def _messages() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("changes_of_message", "changes", ["channel_id", "target"])
+
+
+def _attachments() -> None:
     op.create_table(
         "attachments",
         sa.Column("id", _ID, primary_key=True),
@@ -230,6 +271,9 @@ def _messages() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("attachments_of_file", "attachments", ["sha256"])
+
+
+def _outbox() -> None:
     op.create_table(
         "outbox",
         sa.Column("id", sa.Text, primary_key=True),
