@@ -28,6 +28,7 @@ from tasklift.measure.batched import fill_in_batches
 from tasklift.measure.cost import token_price
 from tasklift.measure.curve.points import with_curves
 from tasklift.measure.deciding import decision as deciding
+from tasklift.measure.deciding.record import Decision
 from tasklift.measure.evaluation import Evaluation, Options
 from tasklift.measure.evaluation import evaluate as run
 from tasklift.measure.evidence import Evidence
@@ -72,65 +73,89 @@ class Asked:
     batch: bool = False
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What an evaluation found, for the terminal and for JSON."""
+
+    task: TaskFile
+    evaluation: Evaluation
+    consistent: list[Consistency]
+    attacked: list[Injected]
+    economics: Economics | None
+    decision: Decision | None
+    meter: Meter | None
+
+    def as_json(self, also: Tried) -> dict[str, Any]:
+        """The pinned object, with what was tried beside the comparison."""
+        row = show.evaluation_json(self.evaluation, self.economics, self.decision)
+        row |= {"consistency": consistency.as_json(self.consistent)} if also.repeats else {}
+        row |= {"injection": [one.to_json() for one in self.attacked]} if also.injection else {}
+        return row | ({"spent_usd": self.meter.spent_usd} if self.meter else {})
+
+    def lines(self, folder: Path) -> list[str]:
+        """What stands below the table."""
+        figures = show.figure_lines(self.evaluation)
+        lines = [*([""] if figures else []), *figures, "", *show.comparison_lines(self.evaluation)]
+        lines += ["", *show.rule_lines(self.evaluation)] if show.rule_lines(self.evaluation) else []
+        for name in self.task.slices:
+            lines += ["", *show.slice_lines(self.evaluation, name)]
+        lines += ["", *consistency.lines_of(self.consistent)] if self.consistent else []
+        lines += ["", *injection.lines_of(self.attacked)] if self.attacked else []
+        if self.decision and self.economics:
+            lines += ["", *show.decision_lines("Decision", self.decision, self.economics)]
+        if self.meter:
+            lines += ["", f"spent {self.meter.spent_usd:.4f} of {self.meter.cap_usd:g} USD on {self.meter.calls} calls"]
+        again = shlex.join(["tasklift", "report", self.task.name, "-p", str(folder)])
+        return [*lines, "", f"stored as evaluation {self.evaluation.id}; as a page: {again}"]
+
+
 def evaluate(
     task: str | None,
     folder: Path,
     strategies: str | None,
-    model: str | None,
-    rows: int | None,
+    asked: Mapping[str, Any],
     tried: Mapping[str, Any],
     max_usd: float | None,
-    how: tuple[bool, bool],
     as_json: bool,
 ) -> int:
     """Compare, print, decide where economics are given.
 
     Args:
+        asked: model, rows, cached and batch of `Asked`.
         tried: what is tried beside the comparison, as in `Tried`.
         max_usd: cap on what calls of hosted models may cost; None: no cap.
-        how: are answers taken that were given before, and are hosted models asked in batches first?
     """
-    if how == (False, True):
+    if asked["batch"] and not asked["cached"]:
         raise ConfigError("--batch fills the cache that --no-cache looks away from; leave one of them out")
     project, also = Project.open(folder), Tried(**tried)
     found = project.task(task)
     names = tuple(strategies.split(",")) if strategies else found.compare
     names = names or suited(project.settings.strategies, found.output.kind)
-    asked = Asked(names, model or project.settings.model, rows, None, *how)
-    economics = _economics(project, found)
+    asking = Asked(names, **{**asked, "model": asked["model"] or project.settings.model})
     table = show.Table(sys.stderr if as_json else sys.stdout)
     meter = meter_of(project, found, max_usd)
     with spending_under(meter):
-        evaluation = compare(project, found, asked, project.state, table)
-        consistent = _tried(project, found, asked, evaluation, also)
-        attacked = _attacked(project, found, asked, evaluation) if also.injection else []
-        evaluation = dataclasses.replace(evaluation, noise=_noise(project, found, asked, evaluation, also, table))
-    evidence = with_curves(Evidence.from_evaluation(evaluation), project.state)
-    decision = deciding.decide(evidence, economics, found.gates) if economics else None
-    if decision and economics:
-        asked_for = ledger.Asked(task=found.name, command=typed())
-        ready = Ready(evidence, economics, found.gates, asked_for, project.state)
-        decision = dataclasses.replace(decision, id=kept(ready, decision).id)
+        evaluation = compare(project, found, asking, project.state, table)
+        consistent = _tried(project, found, asking, evaluation, also)
+        attacked = _attacked(project, found, asking, evaluation) if also.injection else []
+        evaluation = dataclasses.replace(evaluation, noise=_noise(project, found, asking, evaluation, also, table))
+    economics = _economics(project, found)
+    decision = _decided(project, found, evaluation, economics) if economics else None
+    outcome = Outcome(found, evaluation, consistent, attacked, economics, decision, meter)
     if as_json:
-        row = show.evaluation_json(evaluation, economics, decision)
-        row |= {"consistency": consistency.as_json(consistent)} if also.repeats else {}
-        row |= {"injection": [one.to_json() for one in attacked]} if also.injection else {}
-        show.print_json(row | ({"spent_usd": meter.spent_usd} if meter else {}))
+        show.print_json(outcome.as_json(also))
     else:
-        figures = show.figure_lines(evaluation)
-        lines = [*([""] if figures else []), *figures, "", *show.comparison_lines(evaluation)]
-        lines += ["", *show.rule_lines(evaluation)] if show.rule_lines(evaluation) else []
-        for name in found.slices:
-            lines += ["", *show.slice_lines(evaluation, name)]
-        lines += ["", *consistency.lines_of(consistent)] if consistent else []
-        lines += ["", *injection.lines_of(attacked)] if attacked else []
-        if decision and economics:
-            lines += ["", *show.decision_lines("Decision", decision, economics)]
-        if meter:
-            lines += ["", f"spent {meter.spent_usd:.4f} of {max_usd:g} USD on {meter.calls} calls"]
-        again = shlex.join(["tasklift", "report", found.name, "-p", str(folder)])
-        print("\n".join([*lines, "", f"stored as evaluation {evaluation.id}; as a page: {again}"]))
+        print("\n".join(outcome.lines(folder)))
     return EXIT_GATE_FAILED if decision and decision.verdict == "none_passes" else 0
+
+
+def _decided(project: Project, task: TaskFile, evaluation: Evaluation, economics: Economics) -> Decision:
+    """The decision, kept."""
+    evidence = with_curves(Evidence.from_evaluation(evaluation), project.state)
+    decision = deciding.decide(evidence, economics, task.gates)
+    asked_for = ledger.Asked(task=task.name, command=typed())
+    record = kept(Ready(evidence, economics, task.gates, asked_for, project.state), decision)
+    return dataclasses.replace(decision, id=record.id)
 
 
 def meter_of(project: Project, task: TaskFile, max_usd: float | None) -> Meter | None:
@@ -144,7 +169,7 @@ def _tried(project: Project, task: TaskFile, asked: Asked, evaluation: Evaluatio
     """What the consistency check found; nothing where none was asked for."""
     if not tried.repeats:
         return []
-    made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
+    made = _made(project, task, asked)
     return consistency.try_all(
         project, task, made, evaluation, consistency.probe_of(tried.repeats, tried.paraphrase_model)
     )
@@ -152,7 +177,7 @@ def _tried(project: Project, task: TaskFile, asked: Asked, evaluation: Evaluatio
 
 def _attacked(project: Project, task: TaskFile, asked: Asked, evaluation: Evaluation) -> list[Injected]:
     """What planted attacks do to every candidate."""
-    made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
+    made = _made(project, task, asked)
     return injection.try_all(project, task, made, evaluation)
 
 
@@ -165,8 +190,13 @@ def _noise(
         return read_floors(place)
     train, _, _ = project.rows(task)
     with project.caching():
-        made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
+        made = _made(project, task, asked)
         return run_again(evaluation, made, train, project.state, table)
+
+
+def _made(project: Project, task: TaskFile, asked: Asked) -> dict[str, Strategy]:
+    """The asked strategies, with the prompts and overlays in use now."""
+    return build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
 
 
 def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: show.Table) -> Evaluation:
@@ -190,7 +220,7 @@ def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: 
     )
     room = project.settings.cache_mb * 1_000_000
     with caching_in(state / "cache", room), nullcontext() if asked.cached else asking_again():
-        made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
+        made = _made(project, task, asked)
         keep_versions(project, task, made)
         if asked.batch:
             asyncio.run(fill_in_batches(plain, made, train, test, state, _tell, POLL_S))

@@ -154,18 +154,24 @@ async def evaluate_async(
             store.predictions() if store and not options.afresh else {},
             store.manifest() if store else None,
         )
-        try:
-            async with asyncio.TaskGroup() as group:
-                jobs = [group.create_task(run.candidate(name, strategy)) for name, strategy in strategies.items()]
-        except BaseExceptionGroup as failed:
-            raise _first(failed) from failed
-        finally:
-            if store:
-                store.close()
-        evaluation = assemble(identity, task, train, rows, [job.result() for job in jobs], options)
+        results = await _all(run, strategies)
+        evaluation = assemble(identity, task, train, rows, results, options)
         if store:
             store.write_manifest(manifest_of(evaluation))
     return evaluation
+
+
+async def _all(run: _Run, strategies: Mapping[str, Strategy]) -> list[CandidateResult]:
+    """What every candidate answered; the first failure ends all, and what was stored stays."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            jobs = [group.create_task(run.candidate(name, strategy)) for name, strategy in strategies.items()]
+    except BaseExceptionGroup as failed:
+        raise _first(failed) from failed
+    finally:
+        if run.store:
+            run.store.close()
+    return [job.result() for job in jobs]
 
 
 def _begun(task: Task, rows: Dataset, prints: Mapping[str, str], options: Options) -> dict[str, Any]:

@@ -174,14 +174,7 @@ def score(
     one_label = task is None or task.output.kind == "label"
     seen = ~np.isnan(right)
     answered = int(seen.sum())
-    confident = [
-        (p.confidence, r)
-        for p, r in zip(predictions, right, strict=True)
-        if p.confidence is not None and not np.isnan(r)
-    ]
-    confidence, was_right = (
-        (np.array(column, dtype=float) for column in zip(*confident, strict=True)) if confident else (None, None)
-    )
+    ece, squared = _calibration(predictions, right)
     skipped = [bool(p.notes["skipped_model"]) for p in predictions if "skipped_model" in p.notes]
     total = sum((p.usage for p in predictions), Usage())
     failed = Counter(p.error.kind for p in predictions if p.error is not None)
@@ -191,10 +184,8 @@ def score(
         accuracy=wilson(float(right[seen].sum()), answered) if answered else None,
         macro_f1=_macro_f1(predictions, expected, seen) if answered and one_label else None,
         system_accuracy=float((right[seen].sum() + (len(right) - answered) * reviewer_accuracy) / len(right)),
-        ece=expected_calibration_error(confidence, was_right)
-        if confidence is not None and was_right is not None
-        else None,
-        brier=brier(confidence, was_right) if confidence is not None and was_right is not None else None,
+        ece=ece,
+        brier=squared,
         valid=wilson(len(right) - sum(failed.values()), len(right)),
         latency_p50_s=float(np.quantile(latencies_s, 0.5)) if len(latencies_s) else None,
         latency_p95_s=float(np.quantile(latencies_s, 0.95)) if len(latencies_s) else None,
@@ -206,6 +197,19 @@ def score(
         prompt_cut=sum("cut" in p.notes for p in predictions),
         figures=figures_of(predictions, expected, task, by_source) if task is not None else {},
     )
+
+
+def _calibration(predictions: Sequence[Prediction], right: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    """Expected calibration error and Brier score of the confidences; None where there are none."""
+    confident = [
+        (p.confidence, r)
+        for p, r in zip(predictions, right, strict=True)
+        if p.confidence is not None and not np.isnan(r)
+    ]
+    if not confident:
+        return None, None
+    confidence, was_right = (np.array(column, dtype=float) for column in zip(*confident, strict=True))
+    return expected_calibration_error(confidence, was_right), brier(confidence, was_right)
 
 
 def rule_counts(predictions: Sequence[Prediction]) -> dict[str, dict[str, int]]:

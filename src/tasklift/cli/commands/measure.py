@@ -77,12 +77,10 @@ def evaluate(
     """Run every strategy on the same test rows; print intervals, cost and a decision where economics are given."""
     run(
         "evaluate:evaluate",
-        how=(not no_cache, batch),
         task=task,
         folder=project,
         strategies=strategies,
-        model=model,
-        rows=rows,
+        asked={"model": model, "rows": rows, "cached": not no_cache, "batch": batch},
         tried={
             "repeats": repeats if consistency else 0,
             "paraphrase_model": paraphrase_model,
