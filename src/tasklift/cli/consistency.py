@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from tasklift.llm.open import open_model
@@ -13,6 +12,7 @@ from tasklift.measure.robustness.consistency import Consistency, Probe, check_co
 from tasklift.project import Project, TaskFile
 from tasklift.stats.intervals import Interval
 from tasklift.strategy import Strategy
+from tasklift.whole import write_whole
 
 COLUMNS = (
     ("repeat_agreement", "repeats agree"),
@@ -41,7 +41,14 @@ def try_all(
     with project.caching():
         found = check_consistency(evaluation, strategies, train, project.state, probe)
     path = project.state / "evaluations" / evaluation.id / "consistency.json"
-    _write(path, {"schema_version": 1, "evaluation": evaluation.id, "candidates": as_json(found)})
+    write_whole(
+        path,
+        json.dumps(
+            {"schema_version": 1, "evaluation": evaluation.id, "candidates": as_json(found)},
+            indent=1,
+            ensure_ascii=False,
+        ),
+    )
     return found
 
 
@@ -73,9 +80,3 @@ def lines_of(found: Sequence[Consistency]) -> list[str]:
 def share(value: Interval) -> str:
     """A share with its interval."""
     return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
-
-
-def _write(path: Path, row: Mapping[str, Any]) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(row, indent=1, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(path)

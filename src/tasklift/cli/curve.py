@@ -8,13 +8,13 @@ from pathlib import Path
 from tasklift.cache import caching_in
 from tasklift.cli import show
 from tasklift.data.split import sample
-from tasklift.data.versions import replace_text
 from tasklift.errors import ConfigError, DataError
 from tasklift.measure.curve.crossing import Crossings, cross
 from tasklift.measure.curve.plot import picture, told
 from tasklift.measure.curve.points import Curve, checked_sizes, default_sizes
 from tasklift.measure.curve.run import Plan, measure_curve, pairs_to_cross
 from tasklift.project import Project
+from tasklift.whole import write_whole
 
 
 def curve(
@@ -51,7 +51,7 @@ def curve(
     with caching_in(project.state / "cache"):
         measured = measure_curve(found.task, labelled, test, plan, project.state, _progress)
     crossings = [cross(measured, *pair) for pair in pairs_to_cross(measured)]
-    replace_text(out, picture(measured, crossings))
+    write_whole(out, picture(measured, crossings))
     if as_json:
         shown = {name: _points(measured, name) for name in measured.strategies}
         told_ = [one.to_json() for one in crossings]

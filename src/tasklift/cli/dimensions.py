@@ -23,6 +23,7 @@ from tasklift.measure.robustness.risk import risks
 from tasklift.measure.stored import load_evaluation, newest_evaluation
 from tasklift.project import Project, TaskFile
 from tasklift.strategies.build import build
+from tasklift.whole import write_whole
 
 
 def dimensions(
@@ -41,7 +42,10 @@ def dimensions(
         prices = economics.prices if economics else UnitPrices()
         meter = Meter(max_usd, partial(token_price, prices=prices)) if max_usd is not None else None
         with spending_under(meter), project.caching():
-            _write(place / "dimensions.json", _measure(project, found, known, prices))
+            write_whole(
+                place / "dimensions.json",
+                json.dumps(_measure(project, found, known, prices), indent=1, ensure_ascii=False),
+            )
         known = collected(place, stored, decision, economics)
     table = fill(known)
     if as_json:
@@ -112,9 +116,3 @@ def _by_name(path: Path) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return found
-
-
-def _write(path: Path, row: Mapping[str, Any]) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(row, indent=1, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(path)

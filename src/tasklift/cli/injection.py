@@ -16,6 +16,7 @@ from tasklift.measure.robustness.attacks import Attack, own_attacks, public_atta
 from tasklift.measure.robustness.injection import Injected, try_injections
 from tasklift.project import Project, TaskFile
 from tasklift.strategy import Strategy
+from tasklift.whole import write_whole
 
 #: Families shown, the most successful first.
 SHOWN = 3
@@ -30,9 +31,7 @@ def try_all(
         found = try_injections(task.task, strategies, (train, evaluation.rows), suites(), project.state)
     path = project.state / "evaluations" / evaluation.id / "injection.json"
     row = {"schema_version": 1, "evaluation": evaluation.id, "candidates": [one.to_json() for one in found]}
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(row, indent=1, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, json.dumps(row, indent=1, ensure_ascii=False))
     return found
 
 

@@ -17,12 +17,13 @@ from tasklift.data.audit.policy import read_policy
 from tasklift.data.clean import Rules, clean
 from tasklift.data.read import raw_rows, read_dataset
 from tasklift.data.resplit import resplit
-from tasklift.data.versions import difference, replace_text
+from tasklift.data.versions import difference
 from tasklift.dataset import write_jsonl
 from tasklift.errors import ConfigError, DataError
 from tasklift.measure.evaluation import CandidateResult
 from tasklift.schema import parse
 from tasklift.task import Task
+from tasklift.whole import write_whole
 
 PROJECT = 'schema_version = 1\nname = {name}\nmodel = "local"\n'
 TASK = """schema_version = 1
@@ -113,8 +114,8 @@ def write_project(table: Table, folder: Path) -> None:
     write_jsonl(known, own / "data.jsonl")
     lines = "\n".join(f"{_quoted(label)} = {_quoted(meaning)}" for label, meaning in labels.items())
     text = TASK.format(name=_quoted(name), instruction=_quoted(instruction), labels=lines)
-    replace_text(own / "task.toml", text)
-    replace_text(folder / "tasklift.toml", PROJECT.format(name=_quoted(folder.resolve().name)))
+    write_whole(own / "task.toml", text)
+    write_whole(folder / "tasklift.toml", PROJECT.format(name=_quoted(folder.resolve().name)))
 
 
 def _labels(table: Table) -> dict[str, str]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from tasklift.data.audit.policy import DataPolicy
 from tasklift.data.audit.report import Audit
-from tasklift.data.versions import Version, replace_text
+from tasklift.data.versions import Version
 from tasklift.task import Task
+from tasklift.whole import write_whole
 
 SCHEMA_VERSION = 1
 
@@ -35,8 +36,8 @@ def write_datasheet(folder: Path, sheet: Mapping[str, Any]) -> Path:
     Raises:
         DataError: the disk refused.
     """
-    replace_text(folder / "datasheet.json", json.dumps(sheet, ensure_ascii=False, indent=1) + "\n")
-    replace_text(folder / "datasheet.md", "\n".join(page(sheet)) + "\n")
+    write_whole(folder / "datasheet.json", json.dumps(sheet, ensure_ascii=False, indent=1) + "\n")
+    write_whole(folder / "datasheet.md", "\n".join(page(sheet)) + "\n")
     return folder / "datasheet.md"
 
 

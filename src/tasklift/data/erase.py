@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tasklift.errors import DataError
+from tasklift.whole import write_whole
 
 
 def rows_of_group(path: Path, fields: Mapping[str, str], group: str) -> dict[int, Mapping[str, Any]]:
@@ -48,10 +49,5 @@ def erase_group(path: Path, fields: Mapping[str, str], group: str) -> int:
         raise DataError(f"{path}: {len(found)} rows have this group; take them out by hand, then try again")
     lines = path.read_text(encoding="utf-8-sig").split("\n")
     kept = ["" if number in found else line for number, line in enumerate(lines, start=1)]
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_text("\n".join(kept), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+    write_whole(path, "\n".join(kept))
     return len(found)

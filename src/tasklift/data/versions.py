@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from tasklift.dataset import Dataset, Example
 from tasklift.errors import DataError
+from tasklift.whole import write_whole
 
 SCHEMA_VERSION = 1
 
@@ -176,8 +177,8 @@ class Versions:
             changes = tuple(Change(c.row, c.action, c.why) if c.row in named else c for c in version.changes)
             fresh = replace(version, rows=len(kept), changes=changes, erased=version.erased + len(theirs))
             place = self.folder / version.id
-            replace_text(place / "rows.jsonl", _lines(kept))
-            replace_text(place / "version.json", _dumped(fresh.to_json()))
+            write_whole(place / "rows.jsonl", _lines(kept))
+            write_whole(place / "version.json", _dumped(fresh.to_json()))
 
     def _read(self, place: Path) -> Version:
         path = place / "version.json"
@@ -242,22 +243,6 @@ def difference(before: Iterable[Example], after: Iterable[Example], why: str) ->
         Change(identity, "added", why, None, row.to_json()) for identity, row in new.items() if identity not in old
     ]
     return changes
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        DataError: the disk refused; the old one is still there.
-    """
-    temporary = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(f"{path}: cannot be written ({error.strerror or error}); free some space") from error
 
 
 def _names(change: Change, is_theirs: Callable[[Example], bool]) -> bool:

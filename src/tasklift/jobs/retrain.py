@@ -30,6 +30,7 @@ from tasklift.strategies.fitting import fit_or_load, load_candidate
 from tasklift.strategies.recipe import Recipe
 from tasklift.strategy import Candidate, Context, Strategy
 from tasklift.task import Task
+from tasklift.whole import write_whole
 from tasklift_platform.database import Database
 
 #: Share of corrected rows that are kept for the fresh test.
@@ -243,10 +244,7 @@ async def compare_on(rows: Dataset, before: Candidate, after: Candidate, task: T
 
 
 def _save(found: Retrained, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(found.to_json(), indent=1, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, json.dumps(found.to_json(), indent=1, ensure_ascii=False))
 
 
 def _quiet(_: str) -> None:

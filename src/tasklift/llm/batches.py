@@ -18,13 +18,14 @@ from typing import Any
 import aiohttp
 
 from tasklift.cache import ContentCache
-from tasklift.errors import BudgetError, DataError, RequestRefusedError, ServerError
+from tasklift.errors import BudgetError, RequestRefusedError, ServerError
 from tasklift.llm.cached import packed
 from tasklift.llm.client import OpenAICompatibleModel
 from tasklift.llm.endpoint import Answer, read_answer
 from tasklift.llm.labels import match_label
 from tasklift.llm.model import Reply, Request
 from tasklift.llm.spending import Meter, most_usd, tokens_usd
+from tasklift.whole import write_whole
 
 #: Requests in one batch, as the providers limit them.
 MOST_REQUESTS = 50_000
@@ -206,13 +207,5 @@ def _noted(place: Path) -> str | None:
 
 
 def _note(place: Path, identity: str, requests: int) -> None:
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        row = {"schema_version": 1, "id": identity, "requests": requests}
-        temporary = place.with_suffix(".part")
-        temporary.write_text(json.dumps(row), encoding="utf-8")
-        temporary.replace(place)
-    except OSError as error:
-        raise DataError(
-            f"{place}: cannot be written ({error.strerror or error}); the batch {identity} is under way"
-        ) from error
+    row = {"schema_version": 1, "id": identity, "requests": requests}
+    write_whole(place, json.dumps(row), hint=f"the batch {identity} is under way")

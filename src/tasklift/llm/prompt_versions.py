@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from tasklift.errors import ConfigError
 from tasklift.llm.prompt_file import PromptText, prompt_names, read_prompt
 from tasklift.lock import locked
 from tasklift.schema import parse
+from tasklift.whole import write_whole
 
 SCHEMA_VERSION = 1
 _SHORTEST = 4  # digits by which a version may be named
@@ -147,13 +147,7 @@ class Prompts:
             "made": dict(version.made),
             "prompt": prompt.model_dump(mode="json"),
         }
-        temporary = path.with_name(f".{prompt.id}.{os.getpid()}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(row, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-            temporary.replace(path)
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be written ({error.strerror or error})") from error
+        write_whole(path, json.dumps(row, ensure_ascii=False, indent=1) + "\n", ConfigError)
         return version
 
     def uses(self) -> list[Use]:

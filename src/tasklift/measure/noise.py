@@ -18,6 +18,7 @@ from scipy.special import ndtri
 
 from tasklift.errors import DataError
 from tasklift.stats.intervals import Interval, wilson
+from tasklift.whole import write_whole
 
 #: Two-sided: so rarely is the difference of two runs of one option larger than its floor.
 LEVEL = 0.05
@@ -116,7 +117,5 @@ def read_floors(place: Path) -> dict[str, NoiseFloor]:
 def write_floors(place: Path, identity: str, found: Mapping[str, NoiseFloor]) -> None:
     """Keep them beside the evaluation."""
     rows = {name: one.to_json() for name, one in found.items()}
-    temporary = place / "noise_floor.json.part"
     text = json.dumps({"schema_version": 1, "evaluation": identity, "candidates": rows}, indent=1)
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(place / "noise_floor.json")
+    write_whole(place / "noise_floor.json", text)

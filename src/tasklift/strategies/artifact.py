@@ -20,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 from tasklift.errors import ArtifactError
 from tasklift.strategy import Candidate, Family, Resources
 from tasklift.task import KINDS, Label, Output
+from tasklift.whole import write_whole
 
 SCHEMA_VERSION = 1
 Arrays = Mapping[str, NDArray[Any]]
@@ -111,12 +112,7 @@ def rewrite_card(folder: Path, card: Card) -> None:
     """
     row = asdict(card) | {"schema_version": SCHEMA_VERSION, "training_ids": sorted(card.training_ids)}
     row["arrays_sha256"] = _sha256(folder / "arrays.safetensors")
-    temporary = folder / "candidate.json.part"
-    try:
-        temporary.write_text(json.dumps(row, ensure_ascii=False, indent=1), encoding="utf-8")
-        os.replace(temporary, folder / "candidate.json")
-    except OSError as error:
-        raise ArtifactError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    write_whole(folder / "candidate.json", json.dumps(row, ensure_ascii=False, indent=1), ArtifactError)
 
 
 def read_card(folder: Path) -> Card:

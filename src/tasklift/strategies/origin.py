@@ -14,6 +14,7 @@ from typing import Any
 from tasklift.dataset import Dataset
 from tasklift.errors import ArtifactError
 from tasklift.task import Task
+from tasklift.whole import write_whole
 
 SCHEMA_VERSION = 1
 FILE = "made.json"
@@ -63,15 +64,8 @@ class Origin:
         Raises:
             ArtifactError: the disk refused.
         """
-        temporary = folder / f"{FILE}.part"
-        try:
-            temporary.write_text(
-                json.dumps({"schema_version": SCHEMA_VERSION, **asdict(self)}, ensure_ascii=False, indent=1) + "\n",
-                encoding="utf-8",
-            )
-            os.replace(temporary, folder / FILE)
-        except OSError as error:
-            raise ArtifactError(f"{folder / FILE}: cannot be written ({error.strerror or error})") from error
+        row = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        write_whole(folder / FILE, json.dumps(row, ensure_ascii=False, indent=1) + "\n", ArtifactError)
 
 
 def read_origin(folder: Path) -> Origin | None:

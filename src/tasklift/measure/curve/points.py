@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasklift.data.versions import replace_text
 from tasklift.errors import DataError
 from tasklift.measure.evidence import CurvePoint, Evidence
 from tasklift.strategies.artifact import fingerprint_of
+from tasklift.whole import write_whole
 
 SCHEMA_VERSION = 1
 Right = NDArray[np.float64]
@@ -125,7 +125,7 @@ def write_curve(curve: Curve, path: Path) -> None:
     Raises:
         DataError: the disk refused.
     """
-    replace_text(path, json.dumps(curve.to_json(), ensure_ascii=False, indent=1) + "\n")
+    write_whole(path, json.dumps(curve.to_json(), ensure_ascii=False, indent=1) + "\n")
 
 
 def curve_points(points: Iterable[Point]) -> tuple[CurvePoint, ...]:

@@ -24,6 +24,7 @@ from tasklift.stats.intervals import Interval, paired_difference, wilson
 from tasklift.strategies.artifact import fingerprint_of
 from tasklift.strategy import Resources
 from tasklift.task import Task
+from tasklift.whole import write_whole
 
 #: Share of the training rows that examples and feedback come from; the rest is for choosing.
 LEARN_SHARE = 0.6
@@ -228,13 +229,7 @@ def _tokens(usage: Usage) -> Mapping[str, int]:
 
 def _write(path: Path, found: Optimized) -> None:
     row = {"schema_version": 1, **found.to_json(), "prompt": found.after.model_dump(mode="json")}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        temporary.write_text(json.dumps(row, ensure_ascii=False, indent=1), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+    write_whole(path, json.dumps(row, ensure_ascii=False, indent=1))
 
 
 def starting_prompt(strategy: str, used: PromptText | None, instruction: str = "") -> PromptText:

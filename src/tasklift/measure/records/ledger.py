@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from tasklift.measure.cost import token_price
 from tasklift.measure.deciding.record import Decision
 from tasklift.measure.evidence import Evidence
 from tasklift.measure.records.decision_page import page_of
+from tasklift.whole import write_whole
 
 SCHEMA_VERSION = 1
 #: A token price that moves by more than this share ends a decision's validity, unless its flips are nearer.
@@ -290,10 +290,4 @@ def _write_once(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def _write(path: Path, row: Mapping[str, Any]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        temporary.write_text(json.dumps(row, indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+    write_whole(path, json.dumps(row, indent=1, ensure_ascii=False))

@@ -13,12 +13,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tasklift.errors import DataError
 from tasklift.measure.deciding.decision import TIE
 from tasklift.measure.report import curves, plots, words
 from tasklift.measure.report.model import Embedded, Results, Setting
 from tasklift.measure.report.plots import NARROW, WIDE, Mark, Whisker
 from tasklift.measure.report.tornado import tornado
+from tasklift.whole import write_whole
 
 #: Only what stands in the file may run, known by its hash; nothing is loaded from anywhere.
 _POLICY = (
@@ -84,13 +84,7 @@ def write(html: str, path: Path) -> None:
     Raises:
         DataError: it cannot be written.
     """
-    temporary = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(html, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error}); name another --out") from error
+    write_whole(path, html, hint="name another --out")
 
 
 def _digest(content: str) -> str:
