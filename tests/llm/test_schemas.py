@@ -54,7 +54,7 @@ def request(output: Output, text: str = "Say something.") -> Request:
 async def test_the_small_model_writes_what_the_schema_allows(llama: Model, output: Output) -> None:
     for text in ("Pick one.", "The lift is stuck at Mill Lane 12!", 'Write "{ and then [ for ever'):
         answer = output.read((await llama.complete(request(output, text))).text)
-        assert answer == output.tidy(answer)
+        assert output.read(output.write(answer)) == answer
 
 
 async def test_what_the_grammar_does_not_know_is_left_to_llama_cpp(llama: Model) -> None:
