@@ -22,6 +22,7 @@ from tasklift.errors import TaskliftError
 
 DOMAIN = "example.test"
 PASSWORD = "mail"  # noqa: S105
+_DOVECOT_PARTS = (Path("/usr/lib/dovecot"), Path("/usr/libexec/dovecot"))
 _DOVECOT = """
 base_dir = {folder}/run
 state_dir = {folder}/state
@@ -111,6 +112,8 @@ postlog unix-dgram n - n - 1 postlogd
 def missing_mail_servers() -> str:
     """Why they cannot be started here; '' where they can."""
     absent = [name for name in ("dovecot", "postfix") if _program(name) is None]
+    if "dovecot" not in absent and not any((folder / "lmtp").exists() for folder in _DOVECOT_PARTS):
+        absent.append("dovecot's lmtp")  # a package of its own
     if absent:
         return f"{' and '.join(absent)} not installed (Debian: apt-get install dovecot-imapd dovecot-lmtpd postfix)"
     return "" if os.geteuid() == 0 else "dovecot and postfix are started by root only"
