@@ -17,6 +17,7 @@ try:
     from tasklift_inbox import admin, doctor, normalise, privacy, serving, views
     from tasklift_inbox.api import SCOPES
     from tasklift_inbox.channels.registry import KINDS, channel_class
+    from tasklift_inbox.mail.sign_in import PROVIDERS, MailProvider, Terminal, preset, sign_in
     from tasklift_inbox.runtime import Runtime, Settings
     from tasklift_platform.keys import NewKey, create_key, list_keys, revoke_key
     from tasklift_platform.vault import new_secret_key
@@ -81,6 +82,15 @@ def _print(value: Any) -> None:
 def new_secret() -> None:
     """Print a fresh key for TASKLIFT_SECRET_KEY."""
     print(new_secret_key())
+
+
+@app.command()
+def reseal(state: State = HERE, database: DatabaseUrl = "", key: Key = "") -> None:
+    """Seal every credential with the first of several keys; exits with 3 while some need a key that is not there."""
+    left = _with(_settings(state, database, key), lambda runtime: runtime.secrets.reseal())
+    print(f"{left} credentials are still sealed with a key that is not given")
+    if left:
+        raise typer.Exit(EXIT_FINDINGS)
 
 
 @app.command()
@@ -207,7 +217,12 @@ def channel_add(
     values: Annotated[
         list[str] | None, typer.Option("--set", help="FIELD=VALUE; what is missing is asked for.")
     ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Change a channel that is there.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Change a channel that is there; what is not given stays.")
+    ] = False,
+    oauth: Annotated[
+        str, typer.Option("--oauth", help=f"E-mail: sign in instead of a password: {', '.join(PROVIDERS)}.")
+    ] = "",
     no_check: Annotated[bool, typer.Option("--no-check", help="Do not ask the provider whether it works.")] = False,
     state: State = HERE,
     database: DatabaseUrl = "",
@@ -215,11 +230,17 @@ def channel_add(
     url: PublicUrl = LOCAL,
 ) -> None:
     """Add a channel: asks for what it needs, verifies it, and says what to paste where."""
-    given, extra = _given(kind, values or [])
+    parts = dict(item.partition("=")[::2] for item in values or [])
     settings = _settings(state, database, key, url)
+    if oauth and kind != "email":
+        raise ConfigError(f"--oauth is for e-mail; a {kind} channel has tokens of its own")
 
     async def run(runtime: Runtime) -> int:
-        new = admin.NewChannel(kind, name, given, extra, replace)
+        old = await admin.known(runtime, kind, name) if replace else {}
+        wanted, where = preset(oauth, parts, old) if oauth else (parts, MailProvider())
+        given, extra = _given(kind, wanted, old)
+        token = await sign_in(runtime.http, where, given, Terminal(print, typer.prompt))
+        new = admin.NewChannel(kind, name, given | ({"refresh_token": token} if token else {}), extra, replace)
         made = await admin.add(runtime, new, "command line")
         for line in made.setup(admin.hook_url(runtime, name)):
             print(line)
@@ -228,15 +249,16 @@ def channel_add(
     raise typer.Exit(_with(settings, run))
 
 
-def _given(kind: str, values: list[str]) -> tuple[dict[str, str], dict[str, Any]]:
-    """Fields and further settings from FIELD=VALUE; the fields that are missing are asked for, at a terminal."""
-    parts = dict(item.partition("=")[::2] for item in values)
+def _given(kind: str, parts: dict[str, str], old: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Fields, and further settings; at a terminal the fields that are missing, also in `old`, are asked for."""
     fields = channel_class(kind).fields
-    given = {field.name: parts.pop(field.name) for field in fields if field.name in parts}
+    given = {field.name: parts[field.name] for field in fields if field.name in parts}
     for field in fields:
-        if field.name not in given and not field.default and not field.is_optional and sys.stdin.isatty():
+        has = {*given, *old}
+        is_wanted = not (field.name in has or field.default or field.is_optional or field.unless in has)
+        if is_wanted and sys.stdin.isatty():
             given[field.name] = typer.prompt(f"{field.name} ({field.where})", hide_input=field.is_secret)
-    return given, parts
+    return given, {name: value for name, value in parts.items() if name not in given}
 
 
 def _say(checks: list[Any]) -> int:

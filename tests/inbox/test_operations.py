@@ -20,8 +20,8 @@ from inbox.mail_support import add_mailbox, mail
 from inbox.support import NOW, add, conversation_of, feed, reply, says, send_all, texts, work
 from typer.testing import CliRunner
 
-from tasklift.errors import TaskliftError
-from tasklift_inbox import cli, deletion, doctor, privacy, views
+from tasklift.errors import ConfigError, TaskliftError
+from tasklift_inbox import admin, cli, deletion, doctor, privacy, views
 from tasklift_inbox.app import Inbox
 from tasklift_inbox.channels.base import Upload
 from tasklift_inbox.channels.http import ApiClient, Call
@@ -259,6 +259,28 @@ async def test_the_rest_api(settings: Settings) -> None:
         assert (await call("GET", "/metrics", None))[0] == 200
 
 
+async def test_a_new_token_changes_nothing_else(runtime: Runtime) -> None:
+    await add(runtime, "whatsapp", base_url="http://127.0.0.1:1")
+    new = admin.NewChannel("whatsapp", "whatsapp", {"access_token": "renewed"}, is_replacement=True)
+    config = (await admin.add(runtime, new, "test")).config
+    assert (config.secret("access_token"), config.secret("verify_token"), config.external_id) == ("renewed", "v", "555")
+    assert config.settings["base_url"] == "http://127.0.0.1:1"
+    with pytest.raises(ConfigError, match="is of the kind whatsapp"):
+        await admin.add(runtime, admin.NewChannel("simulated", "whatsapp", {}, is_replacement=True), "test")
+
+
+async def test_a_mail_server_that_hangs_up_is_said(runtime: Runtime) -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        await add_mailbox(runtime, imap_port=port, smtp_port=port)
+        assert all(check.problem and check.remedy for check in await admin.check(runtime, "mail"))
+    assert (await admin.listed(runtime))[0]["health"] == "unhealthy"
+
+
 async def test_a_channel_that_cannot_be_opened_does_not_keep_the_others(runtime: Runtime) -> None:
     await add(runtime, "simulated")
     await add(runtime, "telegram", mode="webhook")
@@ -302,5 +324,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert "crm" in run("keys", "list")[1]
     assert run("replay", "--all") == (0, "0 events are to be read again; 0 were read here\n")
     assert run("show") == (0, "")
+    assert run("reseal", key=f"{new_secret_key()},{KEY}")[0] == 0
+    assert run("reseal") == (3, "1 credentials are still sealed with a key that is not given\n")
     assert run("channel", "disable", "demo")[0] == 0
     assert "no active channel" in run("channel", "check", "demo")[1]

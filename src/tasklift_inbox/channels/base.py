@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 from tasklift.errors import ConfigError
 from tasklift_inbox.channels.http import ApiClient
 from tasklift_inbox.errors import RefusedError
+from tasklift_inbox.mail.oauth import TokenKeeper
 from tasklift_platform.vault import Secret
 
 
@@ -306,6 +307,7 @@ class Field:
         where: where the provider shows it.
         is_secret: kept in the vault.
         default: '' where it has to be given.
+        unless: not needed where this other field is given.
     """
 
     name: str
@@ -313,6 +315,7 @@ class Field:
     is_secret: bool = False
     default: str = ""
     is_optional: bool = False
+    unless: str = ""
 
 
 class Channel(Protocol):
@@ -362,10 +365,11 @@ class Channel(Protocol):
 #: What channels are made with.
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Shared by all channels of a process: the connection pool, and the key that signs mail tokens."""
+    """Shared by all channels of a process: the connection pool, the key that signs mail tokens, access tokens."""
 
     http: ApiClient
     signing_key: bytes = b""
+    tokens: TokenKeeper | None = None
 
 
 def check_size(abilities: Abilities, outgoing: Outgoing) -> None:
