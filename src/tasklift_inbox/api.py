@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tasklift_inbox import admin, organise, outbox, people, views
-from tasklift_inbox.channels.base import Upload
+from tasklift_inbox.channels.base import Reaction, Upload
 from tasklift_inbox.errors import MediaError, RefusedError, UnknownItemError
 from tasklift_inbox.media import SHOWN, MediaStore
 from tasklift_inbox.runtime import Runtime
@@ -77,12 +77,29 @@ class Template(_Body):
     parameters: list[str] = []
 
 
+class Location(_Body):
+    """A point on the map."""
+
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
+    name: str = Field("", max_length=1000)
+    address: str = Field("", max_length=1000)
+
+
+class NewReaction(_Body):
+    """An emoji; '' takes it back."""
+
+    emoji: str = Field(max_length=40)
+
+
 class NewMessage(_Body):
-    """What to send. `expected_version` goes with `is_automatic`."""
+    """What to send. `expected_version` goes with `is_automatic`; `attachment` is one of `attachments`."""
 
     text: str = Field("", max_length=200_000)
     attachment: NewAttachment | None = None
+    attachments: list[NewAttachment] = Field([], max_length=50)
     template: Template | None = None
+    location: Location | None = None
     reply_to: str | None = None
     is_automatic: bool = False
     expected_version: int | None = None
@@ -142,20 +159,44 @@ async def get_conversation(runtime: Running, _: Reader, conversation_id: int) ->
 
 
 @router.post("/conversations/{conversation_id}/messages", status_code=202)
-async def send_message(runtime: Running, key: Replier, conversation_id: int, body: NewMessage) -> dict[str, Any]:
-    """Put a message into the outbox; 422 with the reason where it may not be sent."""
+async def send_message(
+    runtime: Running,
+    key: Replier,
+    conversation_id: int,
+    body: NewMessage,
+    idempotency_key: Annotated[str, Header(max_length=200)] = "",
+) -> dict[str, Any]:
+    """Put a message into the outbox; 422 with the reason where it may not be sent.
+
+    With the header `Idempotency-Key` asking again, after a time-out, sends nothing again: the first answer comes.
+    """
+    files = [*([] if body.attachment is None else [body.attachment]), *body.attachments]
     reply = outbox.Reply(
         body.text,
         "bot" if body.is_automatic else key.name,
-        () if body.attachment is None else (_upload(body.attachment),),
+        tuple(_upload(file) for file in files),
         body.reply_to,
         None if body.template is None else body.template.model_dump(),
         body.is_automatic,
         body.expected_version,
         body.delay_s,
+        None if body.location is None else body.location.model_dump(exclude_defaults=True),
+        key=f"{key.id}\0{idempotency_key}" if idempotency_key else "",
     )
-    queued = await outbox.enqueue(runtime, conversation_id, reply)
-    return {"outbox_id": queued.outbox_id, "message_id": queued.message_id}
+    return _queued(await outbox.enqueue(runtime, conversation_id, reply))
+
+
+def _queued(first: outbox.Queued) -> dict[str, Any]:
+    every = [{"outbox_id": one.outbox_id, "message_id": one.message_id} for one in (first, *first.rest)]
+    return every[0] | {"messages": every}
+
+
+@router.post("/messages/{message_id}/reaction", status_code=202)
+async def react(runtime: Running, key: Replier, message_id: int, body: NewReaction) -> dict[str, Any]:
+    """React to a message, or take it back; 422 with the reason where the channel cannot."""
+    conversation_id, target = await views.place_of(runtime.database, message_id)
+    reply = outbox.Reply(by=key.name, reaction=Reaction(target, body.emoji))
+    return _queued(await outbox.enqueue(runtime, conversation_id, reply))
 
 
 def _upload(attachment: NewAttachment) -> Upload:

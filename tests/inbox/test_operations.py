@@ -202,8 +202,10 @@ async def api(settings: Settings) -> Any:
         for scope in ("read", "reply", "manage"):
             keys[scope] = (await create_key(inbox.runtime.database, NewKey(scope, ["read", scope])))[1]
 
-        async def call(method: str, path: str, scope: str | None = "reply", **body: Any) -> tuple[int, Any]:
-            headers = {} if scope is None else {"Authorization": f"Bearer {keys[scope]}"}
+        async def call(
+            method: str, path: str, scope: str | None = "reply", headers: dict[str, str] | None = None, **body: Any
+        ) -> tuple[int, Any]:
+            headers = {**(headers or {}), **({} if scope is None else {"Authorization": f"Bearer {keys[scope]}"})}
             async with (
                 aiohttp.ClientSession() as session,
                 session.request(method, url + path, headers=headers, json=body or None) as response,

@@ -242,7 +242,7 @@ async def test_people_have_seven_days_on_messenger_and_automation_has_one(runtim
         ("", (), "nothing to send"),
         ("", (Upload("image", "image/png", "a.png", b"x" * (5 * 2**20 + 1)),), "this channel takes 5242880"),
         ("", (Upload("hologram", "x/y", "a", b"x"),), "takes no attachments of kind hologram"),
-        ("x" * 1025, (Upload("image", "image/png", "a.png", b"x"),), "takes 1024"),
+        ("x" * 4097, (Upload("image", "image/png", "a.png", b"x"),), "takes 4096"),
     ],
 )  # fmt: skip
 async def test_what_the_provider_would_refuse_is_refused_before(

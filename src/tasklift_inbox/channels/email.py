@@ -42,6 +42,7 @@ from tasklift_inbox.mail.writing import write_mail
 _MB = 1024 * 1024
 _CHUNK = 64 * 1024
 _KINDS = ("image", "audio", "video")
+_FILES = ("image", "audio", "voice", "video", "document")
 _NEW_PASSWORD = "the password is wrong or was revoked: give a new one with `channel add --replace`"  # noqa: S105
 _NO_RIGHTS = "may this user use IMAP and SMTP AUTH, and has the application the rights? See docs/inbox/email.md"
 
@@ -73,7 +74,10 @@ class EmailChannel:
     abilities = Abilities(
         text_chars=200_000,
         caption_chars=200_000,
-        attachment_bytes=dict.fromkeys(("image", "audio", "voice", "video", "document"), 20 * _MB),
+        caption_kinds=frozenset(_FILES),
+        attachments_per_message=50,
+        total_bytes=20 * _MB,
+        attachment_bytes=dict.fromkeys(_FILES, 20 * _MB),
         download_bytes=50 * _MB,
         per_account_s=2,
         per_chat_s=0.2,

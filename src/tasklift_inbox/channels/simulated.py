@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from tasklift_inbox.channels.base import (
+    ANY,
     Abilities,
     Arrived,
     Changed,
@@ -42,6 +43,9 @@ class SimulatedChannel:
         caption_chars=1024,
         attachment_bytes=dict.fromkeys(("image", "audio", "voice", "video", "document"), 5 * 2**20),
         download_bytes=5 * 2**20,
+        caption_kinds=frozenset({"image", "audio", "voice", "video", "document"}),
+        reactions=ANY,
+        sends_locations=True,
         per_account_s=1000,
         per_chat_s=1000,
         burst=1000,
