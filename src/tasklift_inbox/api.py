@@ -16,7 +16,7 @@ from starlette.responses import Response
 from tasklift_inbox import admin, organise, outbox, people, views
 from tasklift_inbox.channels.base import Reaction, Upload
 from tasklift_inbox.errors import MediaError, RefusedError, UnknownItemError
-from tasklift_inbox.media import SHOWN, MediaStore
+from tasklift_inbox.media import SHOWN, MediaStore, fetch_again
 from tasklift_inbox.runtime import Runtime
 from tasklift_inbox.tables import attachments
 from tasklift_platform.keys import ApiKey, KeyRing
@@ -133,6 +133,12 @@ async def list_channels(runtime: Running, _: Reader) -> dict[str, Any]:
     return {"channels": await admin.listed(runtime)}
 
 
+@router.get("/channels/{name}/notices")
+async def list_notices(runtime: Running, _: Reader, name: str) -> dict[str, Any]:
+    """What the provider said about the account, and whatever belonged to no person."""
+    return {"notices": await views.list_notices(runtime.database, name)}
+
+
 @router.get("/conversations")
 async def list_conversations(
     runtime: Running,
@@ -140,11 +146,12 @@ async def list_conversations(
     status: str | None = None,
     channel: str | None = None,
     label: str | None = None,
+    assignee: str | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: float | None = None,
 ) -> dict[str, Any]:
     """Conversations, the latest first."""
-    wanted = views.Filter(status, channel, label, None, before, limit)
+    wanted = views.Filter(status, channel, label, assignee, before, limit)
     return {"conversations": await views.list_conversations(runtime.database, wanted)}
 
 
@@ -262,6 +269,12 @@ async def act_on_outbox(
     return {"outbox_id": outbox_id, "action": action}
 
 
+@router.get("/contacts")
+async def find_contacts(runtime: Running, _: Reader, q: Annotated[str, Query(min_length=1)]) -> dict[str, Any]:
+    """Whose name, address or id holds a text."""
+    return {"contacts": await views.find_contacts(runtime.database, q)}
+
+
 @router.get("/contacts/{contact_id}")
 async def get_contact(runtime: Running, _: Reader, contact_id: int) -> dict[str, Any]:
     """A contact and its identities."""
@@ -292,6 +305,14 @@ async def split_identity(runtime: Running, key: Chief, identity_id: int) -> dict
 async def get_attachment(runtime: Running, _: Reader, attachment_id: int) -> Response:
     """The file. Only pictures, sound and film by their first bytes are shown; everything else is a download."""
     return await attachment_response(runtime, attachment_id)
+
+
+@router.post("/attachments/{attachment_id}/retry")
+async def refetch(runtime: Running, _: Replier, attachment_id: int) -> dict[str, Any]:
+    """Fetch a failed attachment once more."""
+    if not await fetch_again(runtime, attachment_id):
+        raise UnknownItemError(f"no attachment that failed has the id {attachment_id}")
+    return {"attachment_id": attachment_id}
 
 
 async def attachment_response(runtime: Runtime, attachment_id: int) -> Response:

@@ -17,12 +17,14 @@ from tasklift_inbox.mail.reading import read_mail
 from tasklift_inbox.tables import (
     attachments,
     changes,
+    contact_merges,
     contacts,
     conversations,
     identities,
     labels,
     messages,
     notes,
+    notices,
     outbox,
     raw_events,
 )
@@ -202,7 +204,30 @@ async def contact(database: Database, contact_id: int) -> dict[str, Any]:
         if row is None:
             raise UnknownItemError(f"no contact has the id {contact_id}")
         whose = sa.select(identities).where(identities.c.contact_id == contact_id).order_by(identities.c.id)
-        return _plain(row) | {"identities": [_plain(one) for one in await connection.execute(whose)]}
+        found = _plain(row) | {"identities": [_plain(one) for one in await connection.execute(whose)]}
+        names = [contact_merges.c[name] for name in ("id", "merged_id", "by", "at")]
+        in_force = sa.and_(contact_merges.c.kept_id == contact_id, contact_merges.c.undone_at.is_(None))
+        merged = sa.select(*names).where(in_force).order_by(contact_merges.c.id)
+        return found | {"merges": [_plain(one) for one in await connection.execute(merged)]}
+
+
+async def find_contacts(database: Database, text: str, limit: int = 50) -> list[dict[str, Any]]:
+    """Identities with `text` in name, address or id on the channel, each with its contact; the latest first."""
+    table = identities.c
+    fields = (table.name, table.address, table.external_id)
+    match = sa.or_(*(field.icontains(text, autoescape=True) for field in fields))
+    columns = [table[name] for name in ("contact_id", "id", "channel_id", "external_id", "name", "address")]
+    query = sa.select(*columns).where(match).order_by(table.id.desc()).limit(limit)
+    async with database.read() as connection:
+        return [_plain(row) for row in await connection.execute(query)]
+
+
+async def list_notices(database: Database, channel_id: str, limit: int = 100) -> list[dict[str, Any]]:
+    """What the provider said about an account, the latest first."""
+    query = sa.select(notices).where(notices.c.channel_id == channel_id)
+    query = query.order_by(notices.c.at.desc(), notices.c.id.desc()).limit(limit)
+    async with database.read() as connection:
+        return [_plain(row) for row in await connection.execute(query)]
 
 
 def _plain(row: sa.Row[Any]) -> dict[str, Any]:
