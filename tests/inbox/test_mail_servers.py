@@ -70,6 +70,7 @@ async def test_mail_in_answer_out_reply_threaded_bounce_attached(servers: MailSe
     working = asyncio.create_task(Worker(runtime, wake).run(stop))
     try:
         await until(lambda: texts(runtime))
+        first = (await conversation_of(runtime))["id"]
         rung = time.monotonic()
         post(servers, mail("And another thing", number=2, headers={"In-Reply-To": "<m1@example.test>"}))  # by IDLE
 
@@ -121,6 +122,14 @@ async def test_mail_in_answer_out_reply_threaded_bounce_attached(servers: MailSe
         with pytest.raises(RefusedError, match="comes back"):
             await enqueue(runtime, number, Reply("Again?", "kim"))
         assert set((await outbox_states(runtime)).values()) == {"sent"}
+        servers.renumber("support")  # as after a restore: every mail has another number
+        post(servers, mail("After the restore", number=30, headers={"In-Reply-To": "<m1@example.test>"}))
+
+        async def restored() -> list[str]:
+            found = [message["text"] for message in await views.list_messages(runtime.database, first)]
+            return found if "After the restore" in found else []
+
+        assert len(await until(restored, 40)) == 5
     finally:
         stop.set()
         await working

@@ -244,6 +244,7 @@ async def test_people_have_seven_days_on_messenger_and_automation_has_one(runtim
         ("", (), "nothing to send"),
         ("", (Upload("image", "image/png", "a.png", b"x" * (5 * 2**20 + 1)),), "this channel takes 5242880"),
         ("", (Upload("hologram", "x/y", "a", b"x"),), "takes no attachments of kind hologram"),
+        ("", (Upload("image", "image/png\r\nX: y", "a", b"x"),), "is no media type"),
         ("x" * 4097, (Upload("image", "image/png", "a.png", b"x"),), "takes 4096"),
     ],
 )  # fmt: skip

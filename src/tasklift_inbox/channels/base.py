@@ -6,6 +6,7 @@ A channel keeps nothing: what it reads becomes `Arrived` (a message), `Changed` 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -15,6 +16,8 @@ from tasklift_inbox.channels.http import ApiClient
 from tasklift_inbox.errors import RefusedError
 from tasklift_inbox.mail.oauth import TokenKeeper
 from tasklift_platform.vault import Secret
+
+_MIME = re.compile(r"[\w.+-]+/[\w.+-]+(; ?[\w.+-]+=[\w.+-]+)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,6 +416,8 @@ def check_able(abilities: Abilities, outgoing: Outgoing) -> None:
     if len(outgoing.text) > longest:
         raise RefusedError(f"the text has {len(outgoing.text)} characters, this channel takes {longest}: shorten it")
     for upload in outgoing.uploads:
+        if not _MIME.fullmatch(upload.mime):
+            raise RefusedError(f"{upload.mime!r} is no media type of {upload.name!r}, such as image/png")
         limit = abilities.attachment_bytes.get(upload.kind)
         if limit is None:
             takes = ", ".join(sorted(abilities.attachment_bytes)) or "none"
