@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tasklift.errors import DataError
+from tasklift.measure.judgement import read_judgement, write_judgement
 from tasklift.measure.store import AGAIN, EvaluationFolder
 
 #: Which reports show texts, and of which rows: one JSON object a line, in the state folder.
@@ -39,6 +40,9 @@ def erase_rows(folder: Path, rows: Collection[str]) -> None:
     with store.held():
         for place in (folder, folder / AGAIN):
             _rewrite(place / "predictions.jsonl", rows)
+        judgement = read_judgement(folder)
+        if judgement is not None:
+            write_judgement(folder, judgement.without(rows))
         manifest = store.manifest()
         if manifest is not None:
             manifest["rows"] = [row for row in manifest["rows"] if row["id"] not in rows]
