@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from tasklift.errors import ContextOverflowError, DataError, InvalidOutputError
 from tasklift.llm.model import Message, Model, Request
@@ -228,9 +227,15 @@ def cohen_kappa(a: Floats, b: Floats) -> RowMetric:
     return RowMetric(np.column_stack([a == b, a, b, np.ones(len(a))]).astype(np.float64), finish)
 
 
+def _ranks(values: Floats) -> Floats:
+    """[n] from 1 on, the mean rank of equal values; written out, since `scipy.stats` is slow to import."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - (count - 1) / 2)[place], dtype=np.float64)
+
+
 def _length_gap(a: Floats, b: Floats, lengths: Floats) -> RowMetric:
     """Rank correlation with length of a, less that of b. Ranks are those of all rows, also in a resample."""
-    x = rankdata(lengths)
+    x = _ranks(lengths)
     columns = [np.ones(len(a)), x, x**2, a, a**2, a * x, b, b**2, b * x]
 
     def finish(sums: Floats) -> Floats:
