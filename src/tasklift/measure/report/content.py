@@ -199,8 +199,8 @@ def _risk(result: CandidateResult, evaluation: Evaluation) -> dict[str, Any]:
     if rule is None:
         return found
     expected = evaluation.rows.outputs
-    found["points"] = [_risk_point(p) for p in layers.curve(result, expected, rule)]
-    found["chosen"] = _risk_point(layers.point(result, expected, rule, rule.certificate.threshold))
+    found["points"] = [_risk_point(p) for p in layers.curve(result, expected, rule, evaluation.task)]
+    found["chosen"] = _risk_point(layers.point(result, expected, rule, rule.certificate.threshold, evaluation.task))
     return found
 
 
