@@ -15,7 +15,7 @@ import pytest
 from tasklift.dataset import Dataset, Example, write_jsonl
 from tasklift.errors import DataError
 from tasklift.llm.fake import FakeEndpoint
-from tasklift.measure.erasure import erase_rows, reports_with
+from tasklift.measure.erasure import erase_rows, predictions_of, reports_with
 from tasklift.measure.judgement import JUDGED
 from tasklift.measure.people_labels import read_labels
 
@@ -227,7 +227,11 @@ def test_an_erased_row_leaves_the_verdicts(run: Run, project: Path, endpoint: Fa
     run("judge", "-p", project, "--model", name_of(endpoint), "--pairs", 5)
     (place,) = (project / ".tasklift" / "evaluations").iterdir()
     assert '"r7"' in (place / JUDGED).read_text()
+    told = [one for one in predictions_of(place, ["r7"]) if "judge" in one]
+    assert [one["candidate"] for one in told] == ["knn", "prompt"]
+    assert told[1]["judge"] == 1.0
     erase_rows(place, ["r7"])
+    assert predictions_of(place, ["r7"]) == []
     assert '"r7"' not in (place / JUDGED).read_text()
 
 

@@ -51,8 +51,21 @@ def erase_rows(folder: Path, rows: Collection[str]) -> None:
 
 
 def predictions_of(folder: Path, rows: Collection[str]) -> list[dict[str, Any]]:
-    """What candidates answered to these rows."""
-    return [
+    """What candidates answered to these rows, and what a judge and people said of the answers."""
+    judgement = read_judgement(folder)
+    judged = [
+        {
+            "evaluation": folder.name,
+            "candidate": name,
+            "row": row,
+            "judge": one.judge.get(row),
+            "people": one.people.get(row),
+        }
+        for name, one in (judgement.graded if judgement else {}).items()
+        for row in rows
+        if row in one.answers
+    ]
+    return judged + [
         {"evaluation": folder.name, "candidate": candidate, "row": row, "prediction": found[row].to_json()}
         for place in (folder, folder / AGAIN)
         for candidate, found in EvaluationFolder(place).predictions().items()
