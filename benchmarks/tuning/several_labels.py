@@ -24,7 +24,7 @@ from tasklift.dataset import Dataset, Example
 from tasklift.economics import Economics, Gates, exactly
 from tasklift.measure.deciding.decision import Settings, decide
 from tasklift.measure.evaluation import Evaluation
-from tasklift.measure.metrics import cases_of
+from tasklift.measure.metrics import cases_of, right_of
 from tasklift.metrics.base import open_metric
 from tasklift.outputs.labels import Labels
 from tasklift.stats.bootstrap import paired_bootstrap
@@ -121,10 +121,21 @@ def figures_of(title: str, found: Evaluation, name: str) -> list[Figure]:
             for metric, told in METRICS.items()
         ),
     ]
+    if found.overlap:
+        figures.append(unseen(title, found, name))
     if scores.ece is None:
         return figures
     figures.append(Figure(f"{title}, {name}, calibration error of the whole set", scores.ece, unit="%"))
     return [*figures, sure_rows(title, found, name)]
+
+
+def unseen(title: str, found: Evaluation, name: str) -> Figure:
+    """Exact sets on the rows whose text is not among the training rows: greetings and confirmations repeat."""
+    right = right_of(found.result(name).predictions, found.rows.outputs, found.task)
+    new = np.array([row.id not in found.overlap for row in found.rows])
+    told = f"{int(new.sum())} of {len(new)} rows"
+    what = f"{title}, {name}, sets exactly right where the text is new"
+    return Figure.share(what, wilson(float(right[new].sum()), int(new.sum())), note=told)
 
 
 def sure_rows(title: str, found: Evaluation, name: str) -> Figure:
