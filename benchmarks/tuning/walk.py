@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     figures = [
         *audited(found["audit"]["said"], found["clean"]["said"]),
         *learnt(found["curve"]["said"]),
-        *accuracies("as it is", found["evaluate as it is"]["said"]),
+        *accuracies("as they are", found["evaluate as it is"]["said"]),
         *accuracies("cleaned", found["evaluate"]["said"]),
         paired(found["compare"]["said"]),
     ]
