@@ -3,7 +3,7 @@
     python3 dev.py bench prompting extraction [-- --set NAME] [--data FOLDER]
 
 The local model (SmolLM2-135M) writes under a grammar of the schema. Everything is set beforehand, nothing is chosen on
-test rows: 6 retrieved examples (2 of receipts, whose texts are long), 1,500 labelled rows to retrieve from, 100 test
+test rows: 6 retrieved examples (2 of receipts, whose texts are long), 1,500 labelled rows to retrieve from, 60 test
 rows a set. Copying gives the answer of the nearest labelled row. What the response cache holds is not asked again.
 """
 
@@ -31,7 +31,7 @@ from tasklift.strategies.prompt import Prompt
 from tasklift.strategy import Strategy
 from tasklift.task import JsonOutput, Task
 
-POOL, TEST = 1500, 100
+POOL, TEST = 1500, 60
 EXAMPLES = {"snips_slots": 6, "restaurants8k_slots": 6, "sroie_receipts": 2}
 #: Longest values that the schemas allow, in characters.
 LONGEST = {"snips_slots": 60, "restaurants8k_slots": 40, "sroie_receipts": 120}

@@ -25,7 +25,7 @@ from tasklift.strategies.prompt import PromptedCandidate, prediction_of
 from tasklift.strategies.prompted import Grounded
 from tasklift.strategies.prompting import check_template, prompt_parameters, rule_settings, setup_of
 from tasklift.strategies.recipe import EVERY_KIND, require, require_rows
-from tasklift.strategies.screen import MOST_ROWS, screened, sentences, threshold_of
+from tasklift.strategies.screen import LIKENESS_WEIGHT, Limits, attack_logits, limits_from, screen_settings
 from tasklift.strategies.selection import SELECTIONS, Found, Picker
 from tasklift.strategy import Context, Family, Input
 from tasklift.task import Task
@@ -103,7 +103,7 @@ class FewShot(Grounded):
     def base(self) -> str:
         """Snapshots of model and embedder, and of the documents where there are any."""
         snapshots = f"{open_model(self.model).snapshot} {open_embedder(self.embedder).snapshot}"
-        return f"{snapshots} {self.documents_hash()}".rstrip()
+        return f"{snapshots} {self.documents_hash()}".rstrip() + self.screen_hash()
 
     def parameters(self) -> dict[str, Any]:
         """The model by its name."""
@@ -121,11 +121,12 @@ class FewShot(Grounded):
         if one_label:
             notes = {"agreed_accuracy": agreed_accuracy(done.value, truth, self.examples)}
             notes |= store.measured(Picker.of(self.parameters()))
+        settings = self.grounding() | rule_settings(task)
         if self.screen:
-            notes["screen_threshold"] = store.foreign_below(open_embedder(self.embedder).encode)
+            settings |= screen_settings(store.limits(open_embedder(self.embedder).encode))
         made = setup_of(self.material)
         setup = replace(made, labels=len(train), cpu_s=made.cpu_s + done.cpu_s)
-        card = self.card(task, train, setup, notes=notes, settings=self.grounding() | rule_settings(task))
+        card = self.card(task, train, setup, notes=notes, settings=settings)
         return FewShotCandidate(card, open_model(self.model), store)
 
     def reload(self, folder: Path, card: Card) -> FewShotCandidate:
@@ -167,11 +168,9 @@ class Store:
             cosines[np.arange(len(own)), list(own)] = -1.0
         return np.asarray(cosines.max(axis=1), dtype=np.float64).round(DECIMALS)
 
-    def foreign_below(self, encode: Callable[[Sequence[str]], Vectors]) -> float:
-        """The likeness below which a sentence is foreign, from sentences of the rows themselves."""
-        rows = range(0, len(self.texts), max(1, len(self.texts) // MOST_ROWS))
-        pairs = [(row, part) for row in rows for part in sentences(self.texts[row])]
-        return threshold_of(self.likeness(encode([part for _, part in pairs]), [row for row, _ in pairs]).tolist())
+    def limits(self, encode: Callable[[Sequence[str]], Vectors]) -> Limits:
+        """Above which a sentence is foreign, from sentences of the rows, each compared with the other rows."""
+        return limits_from(self.texts, lambda parts, own: self.likeness(encode(parts), own))
 
     def measured(self, picker: Picker) -> dict[str, float]:
         """Retrieval on its own, each of at most `MEASURED` rows left out in turn: how often the right label is among
@@ -236,13 +235,10 @@ class FewShotCandidate(PromptedCandidate):
         answered = prediction_of(reply, skipped_model=False, **notes)
         return answered.with_timing(reply.usage + usage, reply.latency_s + done.wall_s)
 
-    def screened(self, value: Input) -> tuple[Input, list[str]]:
-        """The input without sentences that are orders or unlike all labelled rows, and those."""
-
-        def likeness(parts: Sequence[str]) -> NDArray[np.float64]:
-            return self._store.likeness(self._embedder.encode(parts))
-
-        return screened(value, likeness, float(self.notes["screen_threshold"]))
+    def foreign(self, parts: Sequence[str]) -> NDArray[np.float64]:
+        """[n] sentences -> [n] how much each is like an attack and unlike all labelled rows."""
+        alike = self._store.likeness(self._embedder.encode(parts))
+        return attack_logits(parts) - LIKENESS_WEIGHT * alike
 
     async def rendered(self, value: Input, ctx: Context, cut: Cut = UNCUT) -> Request:
         """With the rows that are retrieved for this input."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import softmax
 
 from tasklift.dataset import Dataset
@@ -27,12 +28,12 @@ from tasklift.prediction import Prediction
 from tasklift.rule import RuleSpec
 from tasklift.rules.apply import apply_rules, build_rules
 from tasklift.strategies.artifact import Card, CardCandidate
-from tasklift.strategies.classifier import text_of
+from tasklift.strategies.classifier import text_of, texts_of
 from tasklift.strategies.context import UNCUT, Cut, cut_further
 from tasklift.strategies.prompted import Grounded, Sources, cited, rendered
 from tasklift.strategies.prompting import check_template, hash_of, prompt_parameters, rule_settings, setup_of
 from tasklift.strategies.recipe import EVERY_KIND, require, require_kind
-from tasklift.strategies.screen import screened
+from tasklift.strategies.screen import attack_logits, limits_from, limits_of, screen_settings, screened
 from tasklift.strategies.tool_loop import Limits, answer_with_tools
 from tasklift.strategies.tools import Toolset, open_toolset
 from tasklift.strategy import Context, Family, Input, Traits
@@ -99,9 +100,14 @@ class Prompt(Grounded):
         Limits(self.tool_steps, self.tool_calls, self.tool_usd)
         check_template(self.name, self.system, self.user, self.material)
 
+    @property
+    def looks_at_rows(self) -> bool:
+        """Only for the screen."""
+        return self.screen
+
     def base(self) -> str:
         """Snapshot of the model, and of the documents where there are any."""
-        return f"{open_model(self.model).snapshot} {self.documents_hash()}".rstrip()
+        return f"{open_model(self.model).snapshot} {self.documents_hash()}".rstrip() + self.screen_hash()
 
     def parameters(self) -> dict[str, Any]:
         """The model by its name."""
@@ -110,9 +116,12 @@ class Prompt(Grounded):
         return prompt_parameters(self, self.model, self.material) | told
 
     def fit(self, task: Task, train: Dataset) -> PromptCandidate:
-        """Nothing is trained and no row is looked at."""
+        """Nothing is trained. Rows are looked at by the screen only, for what their texts are like."""
         require_kind(task, self.name, self.kinds)
-        card = self.card(task, train, setup_of(self.material), settings=self.grounding() | rule_settings(task))
+        settings = self.grounding() | rule_settings(task)
+        if self.screen:
+            settings |= screen_settings(limits_from(texts_of(train, task.input_fields)))
+        card = self.card(task, train, setup_of(self.material), settings=settings)
         return PromptCandidate(card, open_model(self.model), open_toolset(self.tools))
 
     def reload(self, folder: Path, card: Card) -> PromptCandidate:
@@ -251,7 +260,11 @@ class PromptedCandidate(CardCandidate):
 
     def screened(self, value: Input) -> tuple[Input, list[str]]:
         """The input without foreign sentences, and those."""
-        return screened(value, None, -1.0)
+        return screened(value, self.foreign, limits_of(self.card.settings))
+
+    def foreign(self, parts: Sequence[str]) -> NDArray[np.float64]:
+        """[n] sentences -> [n] how much each is like an attack."""
+        return attack_logits(parts)
 
     async def _from_passages(self, value: Input, ctx: Context) -> Prediction:
         ctx, spent = await self.sources.around(text_of(value, self.card.input_fields), ctx)

@@ -9,12 +9,14 @@ from typing import Any
 
 from tasklift.data.documents.index import DocumentIndex, IndexOptions, open_index
 from tasklift.data.documents.passage import Passage
+from tasklift.data.embed import open_embedder
 from tasklift.llm.model import Message
 from tasklift.llm.template import Template
 from tasklift.llm.untrusted import RULE, delimited
 from tasklift.prediction import Prediction
 from tasklift.strategies.artifact import Card
 from tasklift.strategies.recipe import Recipe, require
+from tasklift.strategies.screen import EMBEDDER, head
 from tasklift.strategy import Context
 from tasklift.tokens import estimated_tokens
 from tasklift.worker import on_worker
@@ -33,8 +35,8 @@ class Grounded(Recipe):
         passages: most passages in one prompt.
         passage_tokens: most tokens that they take together.
         delimit: put text from outside between marks, and say in the system message that it is data.
-        screen: leave out sentences that give orders to a model or, for `fewshot`, that are unlike all labelled rows;
-            where nothing is left, a person answers.
+        screen: leave out sentences that give orders to a model, and for `fewshot` those that are unlike all labelled
+            rows; where nothing is left, a person answers.
     """
 
     documents: str = ""
@@ -60,6 +62,14 @@ class Grounded(Recipe):
             ConfigError: there is no such folder.
         """
         return _index_of(self.documents, self.document_embedder).content_hash if self.documents else ""
+
+    def screen_hash(self) -> str:
+        """Of what the screen reads with, to be added to a base; '' without it.
+
+        Raises:
+            MissingDependencyError: the screen's sentence encoder is not installed.
+        """
+        return f" {open_embedder(EMBEDDER).snapshot} {head().snapshot}" if self.screen else ""
 
     def grounding(self) -> dict[str, Any]:
         """For the card's settings: which pieces a candidate fitted now may use. Later ones need a fit and a release."""

@@ -31,6 +31,11 @@ class Recipe:
     #: kinds of output that it can be fitted to
     kinds: ClassVar[frozenset[str]] = LABEL
 
+    @property
+    def looks_at_rows(self) -> bool:
+        """Do the rows that it is fitted to decide anything?"""
+        return self.needs_rows
+
     def base(self) -> str:
         """Snapshot of the pre-trained model underneath, '' where there is none."""
         return ""
@@ -41,7 +46,7 @@ class Recipe:
 
     def fingerprint(self, task: Task, train: Dataset) -> str:
         """Hash of everything that decides the candidate's answers."""
-        rows = train.content_hash if self.needs_rows else ""
+        rows = train.content_hash if self.looks_at_rows else ""
         return fingerprint_of(self.name, self.version, self.parameters(), task.content_hash, rows, self.base())
 
     def reload(self, folder: Path, card: Card) -> Candidate:
@@ -62,7 +67,7 @@ class Recipe:
             input_fields=task.input_fields,
             output=task.output.model_dump(),
             setup=setup,
-            training_ids=train.keys if self.needs_rows else frozenset(),
+            training_ids=train.keys if self.looks_at_rows else frozenset(),
             **rest,
         )
 
