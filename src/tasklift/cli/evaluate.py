@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from tasklift.measure.records import ledger
 from tasklift.measure.robustness.again import run_again
 from tasklift.measure.robustness.consistency import Consistency
 from tasklift.measure.robustness.injection import Injected
+from tasklift.measure.seeds import seeded
 from tasklift.project import Project, TaskFile
 from tasklift.strategies.build import build
 from tasklift.strategies.recipe import LABEL
@@ -63,7 +64,7 @@ class Tried:
 @dataclass(frozen=True)
 class Asked:
     """What to compare: strategies, model, number of rows; with which embedder, whether answers are taken from the
-    cache, and whether hosted models are asked in batches."""
+    cache, whether hosted models are asked in batches, and which strategies are fitted with how many seeds."""
 
     strategies: tuple[str, ...]
     model: str | None
@@ -71,6 +72,7 @@ class Asked:
     embedder: str | None = None
     cached: bool = True
     batch: bool = False
+    seeds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,10 @@ def _noise(
 
 def _made(project: Project, task: TaskFile, asked: Asked) -> dict[str, Strategy]:
     """The asked strategies, with the prompts and overlays in use now."""
-    return build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
+    made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
+    return {
+        key: one for name, given in made.items() for key, one in seeded(name, given, asked.seeds.get(name, 1)).items()
+    }
 
 
 def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: show.Table) -> Evaluation:
