@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
@@ -27,7 +27,7 @@ def seeded(name: str, strategy: Strategy, count: int) -> dict[str, Strategy]:
     A strategy without a `seed` is there once.
     """
     made: Any = strategy
-    if not (is_dataclass(made) and "seed" in {field.name for field in fields(made)}):
+    if "seed" not in getattr(strategy, "__dataclass_fields__", {}):
         return {name: strategy}
     more = range(made.seed + 1, made.seed + count)
     return {name: strategy, **{f"{name}{_MARK}{seed}": replace(made, seed=seed) for seed in more}}
