@@ -92,3 +92,35 @@ def test_a_raw_table_becomes_a_registered_model(run, tmp_path: Path, colour_rows
     assert shown["measured"][0]["evaluation"] == made["evaluation"]
     listed = json.loads(run("models", "list", "-p", tmp_path / "made", "--json").out)
     assert made["model"] in {one["fingerprint"] for one in listed["models"]}
+
+
+def test_tune_fits_three_seeds_and_names_the_one_to_release(run, tmp_path: Path, colour_rows: Dataset) -> None:  # type: ignore[no-untyped-def]
+    lines = [f"{row.input['text']},{row.output}" for row in colour_rows]
+    (tmp_path / "raw.csv").write_text("\n".join(["text,label", *lines]), encoding="utf-8")
+    command = ("tune", tmp_path / "raw.csv", "--to", tmp_path / "made", "--embedder", "static")
+    said = run(*command).out
+    assert "frozen with 3 seeds" in said
+    assert "standard deviation" in said
+    made = json.loads(run(*command, "--json").out)
+    seeds = made["seeds"]
+    assert [(one["name"], one["seed"]) for one in seeds["candidates"]] == [
+        ("frozen", 0),
+        ("frozen-seed1", 1),
+        ("frozen-seed2", 2),
+    ]
+    best = max(seeds["candidates"], key=lambda one: one["validation"])
+    assert (seeds["release"], made["model"]) == (best["name"], best["fingerprint"])
+    assert f"to release: {best['name']}" in said
+    listed = json.loads(run("models", "list", "-p", tmp_path / "made", "--json").out)
+    assert {one["fingerprint"] for one in seeds["candidates"]} <= {one["fingerprint"] for one in listed["models"]}
+
+
+def test_tune_with_one_seed_or_without_any_fits_once(run, tmp_path: Path, colour_rows: Dataset) -> None:  # type: ignore[no-untyped-def]
+    lines = [f"{row.input['text']},{row.output}" for row in colour_rows]
+    (tmp_path / "raw.csv").write_text("\n".join(["text,label", *lines]), encoding="utf-8")
+    command = ("tune", tmp_path / "raw.csv", "--to", tmp_path / "made", "--embedder", "static")
+    once = run(*command, "--seeds", 1)
+    assert "with 1 seeds" not in once.out
+    assert "to release" not in once.out
+    made = json.loads(run(*command, "--strategy", "majority", "--json").out)
+    assert [one["name"] for one in made["seeds"]["candidates"]] == ["majority"]

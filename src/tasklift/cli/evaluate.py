@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from tasklift.measure.records import ledger
 from tasklift.measure.robustness.again import run_again
 from tasklift.measure.robustness.consistency import Consistency
 from tasklift.measure.robustness.injection import Injected
+from tasklift.measure.seeds import seeded
 from tasklift.project import Project, TaskFile
 from tasklift.strategies.build import build
 from tasklift.strategies.recipe import LABEL
@@ -64,7 +65,7 @@ class Tried:
 @dataclass(frozen=True)
 class Asked:
     """What to compare: strategies, model, number of rows; with which embedder, whether answers are taken from the
-    cache, and whether hosted models are asked in batches."""
+    cache, whether hosted models are asked in batches, and which strategies are fitted with how many seeds."""
 
     strategies: tuple[str, ...]
     model: str | None
@@ -72,6 +73,7 @@ class Asked:
     embedder: str | None = None
     cached: bool = True
     batch: bool = False
+    seeds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,10 @@ def _noise(
 
 def _made(project: Project, task: TaskFile, asked: Asked) -> dict[str, Strategy]:
     """The asked strategies, with the prompts and overlays in use now."""
-    return build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
+    made = build(asked.strategies, project.parameters(task, asked.strategies), asked.model, asked.embedder)
+    return {
+        key: one for name, given in made.items() for key, one in seeded(name, given, asked.seeds.get(name, 1)).items()
+    }
 
 
 def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: show.Table) -> Evaluation:

@@ -20,8 +20,9 @@ from tasklift.data.resplit import resplit
 from tasklift.data.versions import difference
 from tasklift.dataset import write_jsonl
 from tasklift.errors import ConfigError, DataError
-from tasklift.measure.evaluation import CandidateResult
+from tasklift.measure.seeds import OneSeed, Seeds
 from tasklift.schema import parse
+from tasklift.stats.intervals import Interval
 from tasklift.task import Task
 from tasklift.whole import write_whole
 
@@ -56,11 +57,14 @@ class Table:
     label: str
 
 
-def tune_file(columns: tuple[Path, str, str], folder: Path, strategy: str, embedder: str | None, as_json: bool) -> int:
+def tune_file(
+    columns: tuple[Path, str, str], folder: Path, strategy: str, embedder: str | None, seeds: int, as_json: bool
+) -> int:
     """Do every step that is not done yet.
 
     Args:
         columns: the file, its column of texts, and its column of labels.
+        seeds: so many fits of the strategy; one where it has no seed.
     """
     table = Table(*columns)
     if not (folder / "tasklift.toml").exists():
@@ -70,20 +74,46 @@ def tune_file(columns: tuple[Path, str, str], folder: Path, strategy: str, embed
         place = _prepared(place)
     names = tuple(dict.fromkeys(["majority", "baseline", strategy]))
     lines = show.Table(sys.stderr if as_json else sys.stdout)
-    evaluation = compare(place.project, place.task, Asked(names, None, None, embedder), place.project.state, lines)
-    made = evaluation.result(strategy)
+    asked = Asked(names, None, None, embedder, seeds={strategy: seeds})
+    evaluation = compare(place.project, place.task, asked, place.project.state, lines)
+    found = Seeds.of(evaluation, strategy)
     if as_json:
         show.print_json(
             {
                 "project": str(folder),
-                "model": made.card.fingerprint,
+                "model": found.chosen.fingerprint,
                 "evaluation": evaluation.id,
+                "seeds": found.to_json(),
                 **show.evaluation_json(evaluation, None, None),
             }
         )
     else:
-        print("\n".join(["", *show.comparison_lines(evaluation), "", *_next(folder, place, made)]))
+        several = ["", *seed_lines(strategy, found)] if len(found.each) > 1 else []
+        print("\n".join(["", *show.comparison_lines(evaluation), *several, "", *_next(folder, place, found.chosen)]))
     return 0
+
+
+def seed_lines(strategy: str, found: Seeds) -> list[str]:
+    """Each seed, how far they lie apart, and which one is to be released."""
+    lines = [f"{strategy} with {len(found.each)} seeds (accuracy, 95% interval of the rows; held-out training rows):"]
+    for one in found.each:
+        held_out = f"  {_said(one)}" if one.validation is not None else ""
+        lines.append(f"  seed {one.seed:<4} {_percent(one.accuracy)}{held_out}")
+    values = [100 * one.accuracy.value for one in found.each]
+    apart = f"seeds from {min(values):.1f} to {max(values):.1f}, standard deviation {100 * found.deviation:.1f} points"
+    lines.append(f"  mean      {_percent(found.mean)}  {apart}")
+    best = found.chosen
+    if best.validation is None:
+        return [*lines, f"to release: {best.name}, the first (the fits measured nothing on held-out rows)"]
+    return [*lines, f"to release: {best.name}, {_said(best)}: chosen by the held-out rows, no test row had a say"]
+
+
+def _said(one: OneSeed) -> str:
+    return f"{one.measure.replace('_', ' ')} {one.validation:.3f}"
+
+
+def _percent(interval: Interval) -> str:
+    return f"{100 * interval.value:5.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
 def write_project(table: Table, folder: Path) -> None:
@@ -152,10 +182,10 @@ def _prepared(place: Place) -> Place:
     return after
 
 
-def _next(folder: Path, place: Place, made: CandidateResult) -> list[str]:
-    short = made.card.fingerprint[:12]
+def _next(folder: Path, place: Place, chosen: OneSeed) -> list[str]:
+    short = chosen.fingerprint[:12]
     return [
-        f"model {made.card.fingerprint} is registered: tasklift models show {short} -p {folder}",
+        f"model {chosen.fingerprint} is registered: tasklift models show {short} -p {folder}",
         f"its rows: tasklift data versions -p {folder}",
         f"how many labels until it pays: tasklift curve -p {folder}",
         f"into production: tasklift release {place.task.name} --candidate {short} -p {folder}",

@@ -146,6 +146,7 @@ def tune(
     embedder: Annotated[
         str | None, typer.Option(help="What turns texts into vectors; `static` needs no torch.")
     ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="Fits with different seeds, for their spread.")] = 3,
     as_json: JsonOption = False,
 ) -> None:
     """From a raw table to a tuned, evaluated, registered model; goes on where it was stopped."""
@@ -155,5 +156,6 @@ def tune(
         folder=to,
         strategy=strategy,
         embedder=embedder,
+        seeds=seeds,
         as_json=as_json,
     )
