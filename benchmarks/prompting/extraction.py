@@ -4,7 +4,8 @@
 
 The local model (SmolLM2-135M) writes under a grammar of the schema. Everything is set beforehand, nothing is chosen on
 test rows: 6 retrieved examples (2 of receipts, whose texts are long), 1,500 labelled rows to retrieve from, 60 test
-rows a set (30 receipts). Copying gives the answer of the nearest labelled row. What the response cache holds is not asked again.
+rows a set (30 receipts). Copying gives the answer of the nearest labelled row. What the response cache holds is not
+asked again.
 """
 
 from __future__ import annotations
