@@ -39,13 +39,13 @@ class Scope:
 
 def banking77(data: Path | None) -> Benchmark:
     """77 intents of a bank's customers (Casanueva et al. 2020)."""
-    rows = _read(data_file(data, "banking77/banking77.jsonl"))
+    rows = read_rows(data_file(data, "banking77/banking77.jsonl"))
     return _benchmark("banking77", "You sort questions of a bank's customers by what they are about.", rows)
 
 
 def clinc150(data: Path | None) -> tuple[Benchmark, Scope]:
     """150 intents of an assistant, and queries out of scope (Larson et al. 2019)."""
-    rows = _read(data_file(data, "clinc150/clinc150.jsonl"))
+    rows = read_rows(data_file(data, "clinc150/clinc150.jsonl"))
     made = _benchmark("clinc150", "You sort what people ask an assistant for.", [row for row in rows if not row["oos"]])
     known = [row for row in rows if not row["oos"] and row["split"] == "validation"]
     outside = {
@@ -57,20 +57,20 @@ def clinc150(data: Path | None) -> tuple[Benchmark, Scope]:
 
 def massive(data: Path | None) -> Benchmark:
     """60 intents of a voice assistant, en-US (FitzGerald et al. 2022)."""
-    rows = _read(data_file(data, "massive_en_us/massive_en_us.jsonl"))
+    rows = read_rows(data_file(data, "massive_en_us/massive_en_us.jsonl"))
     return _benchmark("massive", "You sort what people tell a voice assistant to do.", rows)
 
 
 def sms_spam(data: Path | None) -> Benchmark:
     """Text messages, wanted and not (Almeida et al. 2011)."""
-    rows = _read(data_file(data, "sms_spam/sms_spam.jsonl"))
+    rows = read_rows(data_file(data, "sms_spam/sms_spam.jsonl"))
     named = {"ham": "a message that a person wrote to someone they know", "spam": "advertising, a trick or a fraud"}
     return _benchmark("sms_spam", "You keep unwanted text messages out.", rows, named.__getitem__)
 
 
 def unfair_tos(data: Path | None) -> Benchmark:
     """Sentences of terms of service; documents of the test fold are in no other (Galassi et al. 2024)."""
-    rows = _read(data_file(data, "unfair_tos_multilingual/en.jsonl.gz"))
+    rows = read_rows(data_file(data, "unfair_tos_multilingual/en.jsonl.gz"))
     named = {"fair": "lawful and balanced", "unfair": "potentially unfair to the consumer under European law"}
     return _benchmark("unfair_tos", "You look for unfair clauses in terms of service.", rows, named.__getitem__)
 
@@ -106,7 +106,7 @@ def _dataset(name: str, rows: Iterable[Row]) -> Dataset:
     return Dataset(tuple(examples), name=name, lineage=(f"read {name}",))
 
 
-def _read(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[Row]:
     """Rows with the number of their line; empty texts, of which nothing can be said, are left out."""
     raw = path.read_bytes()
     lines = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode().splitlines()

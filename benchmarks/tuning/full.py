@@ -47,7 +47,9 @@ def main(arguments: Sequence[str]) -> int:
         Figure("CPU time of a fit, encoder / plain loop", float(np.mean(ratios)), at_most=SHARE, note=taken, unit="x"),
     ]
     extra = {"title": "Tuning: Banking77, all rows, against a plain loop", "cpu_s": round(spent, 1)}
-    return finish("tuning_full", "python3 dev.py bench tuning full", figures, extra | hashes(made))
+    return finish(
+        "tuning_full", " ".join(["python3 dev.py bench tuning full", *arguments]), figures, extra | hashes(made)
+    )
 
 
 def _each(values: Sequence[float]) -> str:

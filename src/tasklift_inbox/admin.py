@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,6 +25,7 @@ from tasklift_inbox.tables import channels
 from tasklift_inbox.texts import compact
 from tasklift_platform import audit
 from tasklift_platform.database import now_s
+from tasklift_platform.errors import SecretError
 from tasklift_platform.vault import Secret
 from tasklift_platform.watch import bump
 
@@ -38,7 +40,7 @@ class NewChannel:
         name: in its webhook's address: small letters, digits, hyphens.
         values: every field of its kind by name, credentials and `external_id` among them.
         settings: further ones, such as `base_url` of a fake server, or `mode` of Telegram.
-        is_replacement: change a channel that is there.
+        is_replacement: change a channel that is there; what is not given stays as it is.
     """
 
     kind: str
@@ -57,6 +59,8 @@ async def add(runtime: Runtime, new: NewChannel, by: str) -> Channel:
     if not _NAME.fullmatch(new.name):
         raise ConfigError(f"{new.name!r} is no name for a channel: small letters, digits and hyphens, up to 63")
     fields = channel_class(new.kind).fields
+    if new.is_replacement:
+        new = await _completed(runtime, new, fields)
     values = _values(new, fields)
     credentials = {part.name: values[part.name] for part in fields if part.is_secret}
     shown = {part.name: values[part.name] for part in fields if not part.is_secret and part.name != "external_id"}
@@ -79,6 +83,33 @@ async def add(runtime: Runtime, new: NewChannel, by: str) -> Channel:
     return made
 
 
+async def known(runtime: Runtime, kind: str, name: str) -> dict[str, Any]:
+    """Fields and settings of a channel that is there; nothing where it is not.
+
+    Raises:
+        ConfigError: it is of another kind.
+    """
+    async with runtime.database.read() as connection:
+        row = (await connection.execute(sa.select(channels).where(channels.c.id == name))).one_or_none()
+    if row is None:
+        return {}
+    if row.kind != kind:
+        raise ConfigError(f"the channel {name!r} is of the kind {row.kind}: give this one another name")
+    found: dict[str, Any] = json.loads(row.settings) | {"external_id": row.external_id}
+    with contextlib.suppress(SecretError):  # sealed with a key that is gone: then every credential has to be given
+        sealed = await runtime.secrets.get(credentials_name(name))
+        found |= {} if sealed is None else json.loads(sealed.reveal())
+    return found
+
+
+async def _completed(runtime: Runtime, new: NewChannel, fields: tuple[Field, ...]) -> NewChannel:
+    """What the channel has already, under what is given: renewing a token has to break no webhook."""
+    found, names = await known(runtime, new.kind, new.name), {part.name for part in fields}
+    values = {name: str(value) for name, value in found.items() if name in names} | dict(new.values)
+    settings = {name: value for name, value in found.items() if name not in names} | dict(new.settings)
+    return replace(new, values=values, settings=settings)
+
+
 def _values(new: NewChannel, fields: tuple[Field, ...]) -> dict[str, str]:
     unknown = set(new.values) - {part.name for part in fields}
     if unknown:
@@ -92,7 +123,7 @@ def _values(new: NewChannel, fields: tuple[Field, ...]) -> dict[str, str]:
         elif not value and part.default == "token":
             value = new.values.get("bot_token", "").partition(":")[0]
         value = value or part.default
-        if not value and not part.is_optional:
+        if not value and not part.is_optional and not (part.unless and new.values.get(part.unless)):
             raise ConfigError(f"{part.name} is missing: {part.where}")
         found[part.name] = value
     return found

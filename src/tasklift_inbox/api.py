@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tasklift_inbox import admin, organise, outbox, people, views
-from tasklift_inbox.channels.base import Upload
+from tasklift_inbox.channels.base import Reaction, Upload
 from tasklift_inbox.errors import MediaError, RefusedError, UnknownItemError
-from tasklift_inbox.media import SHOWN, MediaStore
+from tasklift_inbox.media import SHOWN, MediaStore, fetch_again
 from tasklift_inbox.runtime import Runtime
 from tasklift_inbox.tables import attachments
 from tasklift_platform.keys import ApiKey, KeyRing
@@ -77,12 +77,29 @@ class Template(_Body):
     parameters: list[str] = []
 
 
+class Location(_Body):
+    """A point on the map."""
+
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
+    name: str = Field("", max_length=1000)
+    address: str = Field("", max_length=1000)
+
+
+class NewReaction(_Body):
+    """An emoji; '' takes it back."""
+
+    emoji: str = Field(max_length=40)
+
+
 class NewMessage(_Body):
-    """What to send. `expected_version` goes with `is_automatic`."""
+    """What to send. `expected_version` goes with `is_automatic`; `attachment` is one of `attachments`."""
 
     text: str = Field("", max_length=200_000)
     attachment: NewAttachment | None = None
+    attachments: list[NewAttachment] = Field([], max_length=50)
     template: Template | None = None
+    location: Location | None = None
     reply_to: str | None = None
     is_automatic: bool = False
     expected_version: int | None = None
@@ -116,6 +133,12 @@ async def list_channels(runtime: Running, _: Reader) -> dict[str, Any]:
     return {"channels": await admin.listed(runtime)}
 
 
+@router.get("/channels/{name}/notices")
+async def list_notices(runtime: Running, _: Reader, name: str) -> dict[str, Any]:
+    """What the provider said about the account, and whatever belonged to no person."""
+    return {"notices": await views.list_notices(runtime.database, name)}
+
+
 @router.get("/conversations")
 async def list_conversations(
     runtime: Running,
@@ -123,11 +146,12 @@ async def list_conversations(
     status: str | None = None,
     channel: str | None = None,
     label: str | None = None,
+    assignee: str | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: float | None = None,
 ) -> dict[str, Any]:
     """Conversations, the latest first."""
-    wanted = views.Filter(status, channel, label, None, before, limit)
+    wanted = views.Filter(status, channel, label, assignee, before, limit)
     return {"conversations": await views.list_conversations(runtime.database, wanted)}
 
 
@@ -142,20 +166,44 @@ async def get_conversation(runtime: Running, _: Reader, conversation_id: int) ->
 
 
 @router.post("/conversations/{conversation_id}/messages", status_code=202)
-async def send_message(runtime: Running, key: Replier, conversation_id: int, body: NewMessage) -> dict[str, Any]:
-    """Put a message into the outbox; 422 with the reason where it may not be sent."""
+async def send_message(
+    runtime: Running,
+    key: Replier,
+    conversation_id: int,
+    body: NewMessage,
+    idempotency_key: Annotated[str, Header(max_length=200)] = "",
+) -> dict[str, Any]:
+    """Put a message into the outbox; 422 with the reason where it may not be sent.
+
+    With the header `Idempotency-Key` asking again, after a time-out, sends nothing again: the first answer comes.
+    """
+    files = [*([] if body.attachment is None else [body.attachment]), *body.attachments]
     reply = outbox.Reply(
         body.text,
         "bot" if body.is_automatic else key.name,
-        () if body.attachment is None else (_upload(body.attachment),),
+        tuple(_upload(file) for file in files),
         body.reply_to,
         None if body.template is None else body.template.model_dump(),
         body.is_automatic,
         body.expected_version,
         body.delay_s,
+        None if body.location is None else body.location.model_dump(exclude_defaults=True),
+        key=f"{key.id}\0{idempotency_key}" if idempotency_key else "",
     )
-    queued = await outbox.enqueue(runtime, conversation_id, reply)
-    return {"outbox_id": queued.outbox_id, "message_id": queued.message_id}
+    return _queued(await outbox.enqueue(runtime, conversation_id, reply))
+
+
+def _queued(first: outbox.Queued) -> dict[str, Any]:
+    every = [{"outbox_id": one.outbox_id, "message_id": one.message_id} for one in (first, *first.rest)]
+    return every[0] | {"messages": every}
+
+
+@router.post("/messages/{message_id}/reaction", status_code=202)
+async def react(runtime: Running, key: Replier, message_id: int, body: NewReaction) -> dict[str, Any]:
+    """React to a message, or take it back; 422 with the reason where the channel cannot."""
+    conversation_id, target = await views.place_of(runtime.database, message_id)
+    reply = outbox.Reply(by=key.name, reaction=Reaction(target, body.emoji))
+    return _queued(await outbox.enqueue(runtime, conversation_id, reply))
 
 
 def _upload(attachment: NewAttachment) -> Upload:
@@ -221,6 +269,12 @@ async def act_on_outbox(
     return {"outbox_id": outbox_id, "action": action}
 
 
+@router.get("/contacts")
+async def find_contacts(runtime: Running, _: Reader, q: Annotated[str, Query(min_length=1)]) -> dict[str, Any]:
+    """Whose name, address or id holds a text."""
+    return {"contacts": await views.find_contacts(runtime.database, q)}
+
+
 @router.get("/contacts/{contact_id}")
 async def get_contact(runtime: Running, _: Reader, contact_id: int) -> dict[str, Any]:
     """A contact and its identities."""
@@ -251,6 +305,14 @@ async def split_identity(runtime: Running, key: Chief, identity_id: int) -> dict
 async def get_attachment(runtime: Running, _: Reader, attachment_id: int) -> Response:
     """The file. Only pictures, sound and film by their first bytes are shown; everything else is a download."""
     return await attachment_response(runtime, attachment_id)
+
+
+@router.post("/attachments/{attachment_id}/retry")
+async def refetch(runtime: Running, _: Replier, attachment_id: int) -> dict[str, Any]:
+    """Fetch a failed attachment once more."""
+    if not await fetch_again(runtime, attachment_id):
+        raise UnknownItemError(f"no attachment that failed has the id {attachment_id}")
+    return {"attachment_id": attachment_id}
 
 
 async def attachment_response(runtime: Runtime, attachment_id: int) -> Response:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tasklift_inbox.channels.base import Changed, Seen
 from tasklift_inbox.channels.reading import mapping
-from tasklift_inbox.tables import changes, conversations, identities, messages, outbox
+from tasklift_inbox.tables import changes, channels, conversations, identities, messages, outbox
 from tasklift_inbox.texts import clean, compact
 from tasklift_platform.bulk import given, insert_rows
 from tasklift_platform.database import now_s
@@ -136,7 +136,8 @@ async def mark_sent(connection: AsyncConnection, outbox_id: str, external_id: st
         outbox.c.id == outbox_id, outbox.c.state.in_(("sending", "unknown", "queued", "failed"))
     )
     await connection.execute(done.values(state="sent", error="", code="", changed_at=now_s()))
-    query = sa.select(messages.c.id, messages.c.channel_id, messages.c.status, messages.c.external_id)
+    columns = [messages.c[name] for name in ("id", "channel_id", "status", "external_id", "kind")]
+    query: sa.Select[Any] = sa.select(*columns, messages.c.text, messages.c.reply_to, messages.c.sent_at)
     query = query.join(outbox, outbox.c.message_id == messages.c.id).where(outbox.c.id == outbox_id)
     row = (await connection.execute(query)).one()
     if row.external_id != external_id:
@@ -144,11 +145,30 @@ async def mark_sent(connection: AsyncConnection, outbox_id: str, external_id: st
             messages.c.channel_id == row.channel_id, messages.c.external_id == external_id, messages.c.id != row.id
         )
         await _forget(connection, list((await connection.execute(twin)).scalars()))
-    values: dict[str, Any] = {"external_id": external_id, "error": ""}
+    values: dict[str, Any] = {"external_id": external_id or row.external_id, "error": ""}
     if RANK.get(row.status, 0) < RANK["sent"]:
         values["status"] = "sent"
     await connection.execute(sa.update(messages).where(messages.c.id == row.id).values(values))
     await apply_changes(connection, [(row.channel_id, external_id)])
+    if row.kind == "reaction":
+        await _react(connection, outbox_id, row)
+
+
+async def _react(connection: AsyncConnection, outbox_id: str, row: sa.Row[Any]) -> None:
+    """Our reaction is shown at its message; under the account's id, as a provider that echoes it has it."""
+    ours = sa.select(channels.c.external_id).where(channels.c.id == row.channel_id)
+    change = {
+        "channel_id": row.channel_id,
+        "target": row.reply_to,
+        "kind": "reaction",
+        "dedupe_key": f"outbox:{outbox_id}",
+        "actor": (await connection.execute(ours)).scalar_one(),
+        "value": row.text,
+        "details": "{}",
+        "at": row.sent_at,
+    }
+    await insert_rows(connection, changes, [change], unless_there=True)
+    await apply_changes(connection, [(row.channel_id, row.reply_to)])
 
 
 async def _forget(connection: AsyncConnection, message_ids: Sequence[int]) -> None:

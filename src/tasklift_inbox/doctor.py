@@ -31,11 +31,11 @@ class Finding:
 #: Of what, in which state, older than so many seconds; what to do.
 _WAITING = (
     ("raw events", "new", 60.0, "is a worker running? `tasklift-inbox worker`; is their channel active?"),
-    ("raw events", "poison", -1.0, "read `error` of raw_events, then `tasklift-inbox replay`"),
+    ("raw events", "poison", -1.0, "once the reason is gone, `tasklift-inbox replay` reads them again"),
     ("messages", "queued", 600.0, "is a worker running, and the channel healthy? The error is beside each message"),
     ("messages", "sending", 120.0, "a worker was killed: another one settles it when the lease is over"),
-    ("messages", "unknown", -1.0, "look whether it arrived, then POST /v1/outbox/ID/sent or /retry"),
-    ("messages", "failed", -1.0, "see its error; POST /v1/outbox/ID/retry sends it again"),
+    ("messages", "unknown", -1.0, "look whether it arrived, then `tasklift-inbox outbox sent ID` or `outbox retry ID`"),
+    ("messages", "failed", -1.0, "`tasklift-inbox outbox list` has each error; `outbox retry ID` sends it again"),
 )
 
 
@@ -64,7 +64,12 @@ async def _waiting(connection: AsyncConnection) -> list[Finding]:
         query = sa.select(sa.func.count(), now_s() - sa.func.min(since)).where(table.c.state == state)
         number, age_s = (await connection.execute(query)).one()
         if number and age_s > limit_s:
-            found.append(Finding(f"{number} {what} are {state}, the oldest for {age_s:.0f} s", remedy))
+            words = f"{number} {what} are {state}, the oldest for {age_s:.0f} s"
+            if state in ("poison", "failed", "unknown"):
+                newest = sa.select(table.c.id, table.c.error).where(table.c.state == state).order_by(since.desc())
+                last = (await connection.execute(newest.limit(1))).one()
+                words += f"; the last, {last.id}: {last.error}"
+            found.append(Finding(words, remedy))
     return found
 
 
@@ -74,7 +79,12 @@ async def _rest(connection: AsyncConnection) -> list[Finding]:
     lost = sa.select(sa.func.count()).select_from(attachments).where(attachments.c.state == "failed")
     number = (await connection.execute(lost)).scalar_one()
     if number:
-        found.append(Finding(f"{number} attachments could not be fetched", "see `error` of attachments"))
+        found.append(
+            Finding(
+                f"{number} attachments could not be fetched",
+                "the error is beside each; `tasklift-inbox replay --attachments` fetches them again",
+            )
+        )
     waiting = sa.select(sa.func.count()).select_from(erasures).where(erasures.c.completed_at.is_(None))
     number = (await connection.execute(waiting)).scalar_one()
     if number:

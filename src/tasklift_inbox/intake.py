@@ -21,7 +21,8 @@ from tasklift_inbox.threads import Placed, others_of, place
 from tasklift_platform.bulk import given, insert_rows
 from tasklift_platform.jobs import JobQueue, NewJob
 
-_TRIES = 12  # of fetching an attachment
+#: Attempts at an attachment, over some hours.
+FETCH_TRIES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ class Intake:
         ]
         ids = await insert_rows(self._connection, attachments, rows, unless_there=True, returning=[attachments.c.id])
         await self._media.put(
-            self._connection, [NewJob("fetch", {"attachment": row.id}, max_attempts=_TRIES) for row in ids]
+            self._connection, [NewJob("fetch", {"attachment": row.id}, max_attempts=FETCH_TRIES) for row in ids]
         )
 
     async def _touch(self, fresh: Sequence[Placed]) -> None:

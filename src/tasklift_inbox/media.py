@@ -23,10 +23,11 @@ from tasklift_inbox.channels.base import Part
 from tasklift_inbox.channels.instagram import InstagramChannel
 from tasklift_inbox.channels.messenger import MessengerChannel
 from tasklift_inbox.errors import MediaError
+from tasklift_inbox.intake import FETCH_TRIES
 from tasklift_inbox.runtime import Runtime
 from tasklift_inbox.tables import attachments, identities, messages, raw_events
 from tasklift_platform.job_worker import GiveUpError, PutOffError
-from tasklift_platform.jobs import Job
+from tasklift_platform.jobs import Job, NewJob
 
 _TOKEN = re.compile(r"(\d{1,18})\.(\d{1,12})\.([0-9a-f]{32})")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -166,6 +167,22 @@ def opened_file(key: bytes, token: str) -> int:
 
 def _file_proof(key: bytes, attachment_id: int, until: int) -> str:
     return hmac.new(key, f"file\0{attachment_id}\0{until}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
+async def fetch_again(runtime: Runtime, attachment_id: int | None = None) -> int:
+    """Have failed attachments fetched once more: one, or all.
+
+    Returns:
+        how many.
+    """
+    failed = sa.update(attachments).where(attachments.c.state == "failed")
+    if attachment_id is not None:
+        failed = failed.where(attachments.c.id == attachment_id)
+    async with runtime.database.write() as connection:
+        done = await connection.execute(failed.values(state="pending", error="").returning(attachments.c.id))
+        jobs = [NewJob("fetch", {"attachment": number}, max_attempts=FETCH_TRIES) for number in done.scalars()]
+        await runtime.media_queue.put(connection, jobs)
+    return len(jobs)
 
 
 class Fetcher:

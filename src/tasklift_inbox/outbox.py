@@ -5,16 +5,17 @@ states: queued -> sending -> sent | failed | unknown; cancelled before it was se
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tasklift_inbox import policy
-from tasklift_inbox.channels.base import Channel, Outgoing, Upload, check_size
+from tasklift_inbox.channels.base import Abilities, Channel, Outgoing, Reaction, Upload, check_able, takes_caption
 from tasklift_inbox.errors import RefusedError, UnknownItemError
 from tasklift_inbox.mail.tokens import message_id
 from tasklift_inbox.mail.writing import reply_headers
@@ -37,7 +38,11 @@ class Reply:
     Attributes:
         by: who: a person, or "bot".
         reply_to: the provider's id of the message that is answered.
+        uploads: sent as as many messages as the provider needs, in order.
         template: `name`, `language`, `parameters`, in place of a text.
+        location: `latitude`, `longitude`, maybe `name` and `address`, in place of a text.
+        reaction: in place of a message.
+        key: of the one who asks, so that asking twice sends once; '' for none.
         is_automatic: no person has seen it; then `expected_version` says what the conversation was when it was written.
         delay_s: it may be taken back for so long.
     """
@@ -50,14 +55,18 @@ class Reply:
     is_automatic: bool = False
     expected_version: int | None = None
     delay_s: float = 0.0
+    location: Mapping[str, Any] | None = None
+    reaction: Reaction | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """An entry of the outbox and its message."""
+    """An entry of the outbox and its message; `rest`: further messages of the same answer, in order."""
 
     outbox_id: str
     message_id: int
+    rest: tuple[Queued, ...] = ()
 
 
 async def enqueue(runtime: Runtime, conversation_id: int, reply: Reply) -> Queued:
@@ -68,43 +77,95 @@ async def enqueue(runtime: Runtime, conversation_id: int, reply: Reply) -> Queue
         UnknownChannelError: its channel is disabled.
         RefusedError: it may not be sent, and why.
     """
-    if not (reply.text.strip() or reply.uploads or reply.template):
-        raise RefusedError("there is nothing to send: give a text, an attachment or a template")
-    if len(reply.uploads) > 1:
-        raise RefusedError("one attachment a message: send the others as messages of their own")
+    if not (reply.text.strip() or reply.uploads or reply.template or reply.location or reply.reaction):
+        raise RefusedError("there is nothing to send: give a text, an attachment, a template or a location")
+    if reply.template is not None and (reply.text.strip() or reply.uploads or reply.location):
+        raise RefusedError("a template goes alone: leave out text, attachments and location")
     store = MediaStore(runtime.settings.media)
-    kept = [(upload, store.put_bytes(upload.content)) for upload in reply.uploads]
-    async with runtime.database.write() as connection:
-        return await _enqueue(connection, runtime, conversation_id, reply, kept)
+    files = [(upload, store.put_bytes(upload.content)) for upload in reply.uploads]
+    try:
+        async with runtime.database.write() as connection:
+            row = await _target(connection, conversation_id)
+            channel = runtime.channel(row.channel_id)
+            done = await _asked_before(connection, row, reply) if reply.key else []
+            if not done:
+                parts = list(enumerate(in_parts(channel.abilities, reply, files)))
+                done = [await _enqueue(connection, runtime, row, *part, _entry_id(row, reply, n)) for n, part in parts]
+    except sa.exc.IntegrityError:
+        if not reply.key:
+            raise
+        async with runtime.database.read() as connection:  # the same was asked for at the same moment
+            done = await _asked_before(connection, await _target(connection, conversation_id), reply)
+    return replace(done[0], rest=tuple(done[1:]))
+
+
+def in_parts(
+    can: Abilities, reply: Reply, files: Sequence[tuple[Upload, str]]
+) -> list[tuple[Reply, Sequence[tuple[Upload, str]]]]:
+    """As many messages as the provider needs, in order: text, attachments, location.
+
+    The text goes with the first attachment where it may, else before it.
+    """
+    most, bare = can.attachments_per_message, replace(reply, text="", location=None)
+    parts = [(bare, files[first : first + most]) for first in range(0, len(files), most)]
+    if parts and takes_caption(can, files[0][0], reply.text):
+        parts[0] = (replace(bare, text=reply.text), parts[0][1])
+    elif reply.text.strip() or reply.template is not None or reply.reaction is not None:
+        parts.insert(0, (replace(reply, location=None), ()))
+    if reply.location is not None:
+        parts.append((replace(bare, location=reply.location), ()))
+    return [parts[0], *((replace(part, reply_to=None), some) for part, some in parts[1:])]
+
+
+def _entry_id(row: sa.Row[Any], reply: Reply, part: int) -> str:
+    """Made up, or of the key, so that the database refuses a second one."""
+    if not reply.key:
+        return secrets.token_hex(12)
+    return hashlib.sha256(f"{row.id}\0{reply.by}\0{part}\0{reply.key}".encode()).hexdigest()[:24]
+
+
+async def _asked_before(connection: AsyncConnection, row: sa.Row[Any], reply: Reply) -> list[Queued]:
+    """What the same key brought before; nothing where it is new."""
+    wanted = [_entry_id(row, reply, part) for part in range(len(reply.uploads) + 2)]
+    query = sa.select(outbox.c.id, outbox.c.message_id).where(outbox.c.id.in_(wanted)).order_by(outbox.c.message_id)
+    return [Queued(found.id, found.message_id) for found in await connection.execute(query)]
 
 
 async def _enqueue(
     connection: AsyncConnection,
     runtime: Runtime,
-    conversation_id: int,
+    row: sa.Row[Any],
     reply: Reply,
-    kept: Sequence[tuple[Upload, str]],
+    files: Sequence[tuple[Upload, str]],
+    outbox_id: str,
 ) -> Queued:
-    row = await _target(connection, conversation_id)
     channel = runtime.channel(row.channel_id)
-    outbox_id = secrets.token_hex(12)
-    outgoing = Outgoing(outbox_id, row.external_id, reply.text, tuple(reply.uploads), template=reply.template)
-    check_size(channel.abilities, outgoing)
+    outgoing = Outgoing(
+        outbox_id,
+        row.external_id,
+        reply.text,
+        tuple(upload for upload, _ in files),
+        template=reply.template,
+        location=reply.location,
+        reaction=reply.reaction,
+    )
+    check_able(channel.abilities, outgoing)
     standing = policy.Standing(row.last_inbound_at, row.blocked, row.now)
     wish = policy.Wish(reply.template is not None, reply.is_automatic)
     policy.check_window(channel.abilities, standing, wish)
     if reply.is_automatic:
-        await policy.check_automatic(connection, conversation_id, reply.expected_version)
+        await policy.check_automatic(connection, row.id, reply.expected_version)
     mail = await _mail(connection, runtime, row, outbox_id) if channel.abilities.is_mail else {}
-    request = {"reply_to": reply.reply_to, "template": reply.template, "mail": mail}
-    number = await _message(connection, row, reply, mail)
-    for position, (upload, sha256) in enumerate(kept):
+    request = {"reply_to": reply.reply_to, "template": reply.template, "mail": mail, "location": reply.location}
+    request["reaction"] = None if reply.reaction is None else asdict(reply.reaction)
+    number = await _message(connection, row, reply, files, mail)
+    for position, (upload, sha256) in enumerate(files):
         await connection.execute(sa.insert(attachments).values(_attachment(number, position, upload, sha256)))
-    version = await _bump(connection, conversation_id, reply)
+    version = await _bump(connection, row, reply)
     entry = {
         "id": outbox_id,
         "channel_id": row.channel_id,
-        "conversation_id": conversation_id,
+        "conversation_id": row.id,
         "message_id": number,
         "request": compact(request),
         "is_automatic": reply.is_automatic,
@@ -114,7 +175,7 @@ async def _enqueue(
         "changed_at": now_s(),
     }
     await connection.execute(sa.insert(outbox).values(entry))
-    await _put_job(connection, runtime, outbox_id, conversation_id, reply.delay_s)
+    await _put_job(connection, runtime, outbox_id, row.id, reply.delay_s)
     return Queued(outbox_id, number)
 
 
@@ -125,6 +186,7 @@ async def _target(connection: AsyncConnection, conversation_id: int) -> sa.Row[A
             conversations.c.channel_id,
             conversations.c.subject,
             conversations.c.thread,
+            conversations.c.version,
             identities.c.external_id,
             identities.c.last_inbound_at,
             identities.c.blocked,
@@ -146,9 +208,20 @@ async def _mail(connection: AsyncConnection, runtime: Runtime, row: sa.Row[Any],
     return {**await reply_headers(connection, row.id), "message_id": identity, "conversation_id": row.id}
 
 
-async def _message(connection: AsyncConnection, row: sa.Row[Any], reply: Reply, mail: Mapping[str, Any]) -> int:
-    kind = "template" if reply.template is not None else reply.uploads[0].kind if reply.uploads else "text"
-    details: dict[str, Any] = {"template": dict(reply.template)} if reply.template is not None else {}
+async def _message(
+    connection: AsyncConnection,
+    row: sa.Row[Any],
+    reply: Reply,
+    files: Sequence[tuple[Upload, str]],
+    mail: Mapping[str, Any],
+) -> int:
+    kind, text, details = files[0][0].kind if files else "text", reply.text, dict[str, Any]()
+    if reply.template is not None:
+        kind, details = "template", {"template": dict(reply.template)}
+    elif reply.location is not None:
+        kind, text, details = "location", str(reply.location.get("name") or text), dict(reply.location)
+    elif reply.reaction is not None:
+        kind, text = "reaction", reply.reaction.emoji
     if mail:
         details = {"subject": mail["subject"], "to": [mail.get("to") or row.external_id]}
     values = {
@@ -157,9 +230,9 @@ async def _message(connection: AsyncConnection, row: sa.Row[Any], reply: Reply, 
         "external_id": mail.get("message_id"),
         "direction": "out",
         "kind": kind,
-        "text": clean(reply.text),
+        "text": clean(text),
         "details": compact(details),
-        "reply_to": reply.reply_to,
+        "reply_to": reply.reply_to if reply.reaction is None else reply.reaction.target,
         "author": reply.by,
         "status": "queued",
         "sent_at": now_s(),
@@ -169,13 +242,15 @@ async def _message(connection: AsyncConnection, row: sa.Row[Any], reply: Reply, 
     return int((await connection.execute(made)).scalar_one())
 
 
-async def _bump(connection: AsyncConnection, conversation_id: int, reply: Reply) -> int:
+async def _bump(connection: AsyncConnection, row: sa.Row[Any], reply: Reply) -> int:
     """A person who writes has taken over, and counts a version; automation does not stop its own next message."""
     table = conversations.c
+    if reply.reaction is not None:
+        return int(row.version)
     values: dict[str, Any] = {"last_message_at": now_s()}
     if not reply.is_automatic:
         values |= {"handler": "human", "version": table.version + 1}
-    moved = sa.update(conversations).where(table.id == conversation_id).values(values).returning(table.version)
+    moved = sa.update(conversations).where(table.id == row.id).values(values).returning(table.version)
     return int((await connection.execute(moved)).scalar_one())
 
 
@@ -267,4 +342,6 @@ def outgoing_of(
         entry.is_automatic,
         policy.needs_human_tag(channel.abilities, standing, wish),
         request.get("mail") or {},
+        request.get("location"),
+        Reaction(**request["reaction"]) if request.get("reaction") else None,
     )

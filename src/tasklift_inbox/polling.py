@@ -103,8 +103,8 @@ class Pollers:
 
     async def _mailbox(self, channel: EmailChannel, lease: Lease) -> None:
         """New mails, then IDLE until it rings; the mailbox is looked at every minute in any case."""
-        name = channel.config.id
-        box = await asyncio.to_thread(Mailbox, channel.login)
+        name, opened = channel.config.id, time.monotonic()
+        box = await channel.open_mailbox()
         try:
             while self._runtime.channels.get(name) is channel:
                 await self._new_mails(channel, box)
@@ -114,6 +114,10 @@ class Pollers:
                     if await asyncio.to_thread(box.wait, _SLICE_S):
                         break
                 await asyncio.to_thread(box.stop_waiting)
+        except MAILBOX_ERRORS as error:  # servers hang up now and then, and when a token runs out: no illness
+            if time.monotonic() - opened < _LOOK_S:
+                raise
+            _LOG.info("the mailbox of %s is opened again: %s", name, error)
         finally:
             box.close()
 

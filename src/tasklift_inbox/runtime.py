@@ -16,6 +16,7 @@ from tasklift_inbox.channels.base import Channel, ChannelConfig, Tools
 from tasklift_inbox.channels.http import ApiClient
 from tasklift_inbox.channels.registry import make_channel
 from tasklift_inbox.errors import UnknownChannelError
+from tasklift_inbox.sealed_tokens import SealedTokens
 from tasklift_inbox.store import open_store
 from tasklift_inbox.tables import channels
 from tasklift_platform.database import Database, DatabaseOptions
@@ -70,7 +71,8 @@ class Runtime:
         self.settings, self.database = settings, database
         self.secrets = SecretStore(database, Vault(settings.secret_key))
         self.http = ApiClient()
-        self.tools = Tools(self.http, hashlib.sha256(b"mail token\0" + settings.secret_key.encode()).digest())
+        signing_key = hashlib.sha256(b"mail token\0" + settings.secret_key.encode()).digest()
+        self.tools = Tools(self.http, signing_key, SealedTokens(database, self.secrets))
         self.channels: dict[str, Channel] = {}
         self.broken: dict[str, str] = {}
         self.send_queue = JobQueue(database, "inbox.send", backoff=Backoff(2.0, 900.0))

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tasklift_inbox import changing, policy
-from tasklift_inbox.channels.base import Channel, NotSent, Outgoing, Upload, check_size
+from tasklift_inbox.channels.base import Channel, NotSent, Outgoing, Upload, check_able
 from tasklift_inbox.errors import Outcome, RefusedError, SendError
 from tasklift_inbox.media import MediaStore, sign_file
 from tasklift_inbox.outbox import outgoing_of
@@ -65,6 +65,8 @@ class Sender:
         try:
             sent = await channel.send(outgoing)
         except SendError as error:
+            if error.outcome is Outcome.UNKNOWN and outgoing.reaction is not None:
+                error = SendError(str(error), Outcome.RETRY, provider_code=error.provider_code)
             await self._failed(job, entry, channel, error)
             return
         async with self._database.write() as connection:
@@ -95,7 +97,8 @@ class Sender:
 
     async def _is_settled(self, entry: sa.Row[Any], channel: Channel, outgoing: Outgoing) -> bool:
         """What became of an attempt that was cut off; False where it may be sent (again)."""
-        found = await channel.lookup(outgoing)
+        is_repeatable = outgoing.reaction is not None  # the same reaction twice is one
+        found = NotSent() if is_repeatable else await channel.lookup(outgoing)
         if isinstance(found, NotSent):
             await self._end(entry, "queued", "")
             return False
@@ -118,7 +121,7 @@ class Sender:
             RefusedError: it may not be sent any more.
             PutOffError: the channel is unhealthy, or a limit is reached.
         """
-        check_size(channel.abilities, outgoing)
+        check_able(channel.abilities, outgoing)
         async with self._database.write() as connection:
             sick = sa.select(channels.c.health, channels.c.problem).where(channels.c.id == entry.channel_id)
             health = (await connection.execute(sick)).one()

@@ -17,12 +17,14 @@ from tasklift_inbox.mail.reading import read_mail
 from tasklift_inbox.tables import (
     attachments,
     changes,
+    contact_merges,
     contacts,
     conversations,
     identities,
     labels,
     messages,
     notes,
+    notices,
     outbox,
     raw_events,
 )
@@ -96,17 +98,31 @@ async def conversation(database: Database, conversation_id: int, channel: Channe
 
 
 def _composer(channel: Channel, standing: policy.Standing) -> dict[str, Any]:
-    """May a person write now, and if not, why."""
+    """May a person write now, and if not, why; and what this channel takes."""
+    can = channel.abilities
+    found = {
+        "is_open": True,
+        "reason": "",
+        "has_templates": can.has_templates,
+        "text_chars": can.text_chars,
+        "attachment_bytes": dict(can.attachment_bytes),
+        "reactions": list(can.reactions),
+        "sends_locations": can.sends_locations,
+    }
     try:
         policy.check_window(channel.abilities, standing, policy.Wish(is_template=False, is_automatic=False))
     except RefusedError as error:
-        return {"is_open": False, "reason": str(error), "has_templates": channel.abilities.has_templates}
-    return {"is_open": True, "reason": "", "text_chars": channel.abilities.text_chars}
+        return found | {"is_open": False, "reason": str(error)}
+    return found
 
 
 async def list_messages(database: Database, conversation_id: int, limit: int = 500) -> list[dict[str, Any]]:
-    """The last `limit` messages of a conversation, in order, with attachments and outbox state."""
-    newest = sa.select(messages).where(messages.c.conversation_id == conversation_id)
+    """The last `limit` messages of a conversation, in order, with attachments and outbox state.
+
+    Reactions of ours are shown at their message once they are sent, and until then by themselves.
+    """
+    is_shown = sa.or_(messages.c.kind != "reaction", messages.c.status.not_in(("sent", "delivered", "read")))
+    newest = sa.select(messages).where(messages.c.conversation_id == conversation_id, is_shown)
     newest = newest.order_by(*(column.desc() for column in _ORDER)).limit(limit)
     async with database.read() as connection:
         rows = [_plain(row) for row in await connection.execute(newest)][::-1]
@@ -121,6 +137,20 @@ async def list_messages(database: Database, conversation_id: int, limit: int = 5
         row["attachments"] = by_message.get(row["id"], [])
         row["outbox_id"] = sent.get(row["id"])
     return rows
+
+
+async def place_of(database: Database, message_id: int) -> tuple[int, str]:
+    """Conversation and the provider's id of a message, so that one can react to it.
+
+    Raises:
+        UnknownItemError: there is none, or the provider gave it no id yet.
+    """
+    query = sa.select(messages.c.conversation_id, messages.c.external_id).where(messages.c.id == message_id)
+    async with database.read() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    if row is None or not row.external_id:
+        raise UnknownItemError(f"no message that the provider knows has the id {message_id}")
+    return row.conversation_id, row.external_id
 
 
 async def revisions(database: Database, message_id: int) -> list[dict[str, Any]]:
@@ -174,7 +204,30 @@ async def contact(database: Database, contact_id: int) -> dict[str, Any]:
         if row is None:
             raise UnknownItemError(f"no contact has the id {contact_id}")
         whose = sa.select(identities).where(identities.c.contact_id == contact_id).order_by(identities.c.id)
-        return _plain(row) | {"identities": [_plain(one) for one in await connection.execute(whose)]}
+        found = _plain(row) | {"identities": [_plain(one) for one in await connection.execute(whose)]}
+        names = [contact_merges.c[name] for name in ("id", "merged_id", "by", "at")]
+        in_force = sa.and_(contact_merges.c.kept_id == contact_id, contact_merges.c.undone_at.is_(None))
+        merged = sa.select(*names).where(in_force).order_by(contact_merges.c.id)
+        return found | {"merges": [_plain(one) for one in await connection.execute(merged)]}
+
+
+async def find_contacts(database: Database, text: str, limit: int = 50) -> list[dict[str, Any]]:
+    """Identities with `text` in name, address or id on the channel, each with its contact; the latest first."""
+    table = identities.c
+    fields = (table.name, table.address, table.external_id)
+    match = sa.or_(*(field.icontains(text, autoescape=True) for field in fields))
+    columns = [table[name] for name in ("contact_id", "id", "channel_id", "external_id", "name", "address")]
+    query = sa.select(*columns).where(match).order_by(table.id.desc()).limit(limit)
+    async with database.read() as connection:
+        return [_plain(row) for row in await connection.execute(query)]
+
+
+async def list_notices(database: Database, channel_id: str, limit: int = 100) -> list[dict[str, Any]]:
+    """What the provider said about an account, the latest first."""
+    query = sa.select(notices).where(notices.c.channel_id == channel_id)
+    query = query.order_by(notices.c.at.desc(), notices.c.id.desc()).limit(limit)
+    async with database.read() as connection:
+        return [_plain(row) for row in await connection.execute(query)]
 
 
 def _plain(row: sa.Row[Any]) -> dict[str, Any]:

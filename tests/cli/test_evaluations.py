@@ -62,6 +62,19 @@ def test_show_tells_how_it_was_made(run: Run, project: Path) -> None:
     assert f"no evaluation is called 'nothing'; the newest: {newest}, {first}" in err
 
 
+def test_show_lists_labels_worst_first(run: Run, project: Path) -> None:
+    _, first = ids(run, project)
+    out = run("evaluations", "show", first, "-p", project)[1]
+    assert "majority, worst first" in out
+    assert "human, worst first" not in out  # a person answers everything
+    found = json.loads(run("evaluations", "show", first, "-p", project, "--json")[1])
+    by_name = {one["name"]: one.get("parts") for one in found["candidates"]}
+    f1 = [part["f1"] for part in by_name["majority"]]
+    assert f1 == sorted(f1)
+    assert sum(part["support"] for part in by_name["majority"]) == found["rows"]
+    assert by_name["human"] is None
+
+
 def test_two_are_compared(run: Run, project: Path) -> None:
     newest, first = ids(run, project)
     code, out, _ = run("evaluations", "compare", first, newest, "-p", project)

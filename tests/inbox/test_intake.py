@@ -213,6 +213,8 @@ async def test_an_event_that_cannot_be_stored_is_put_aside_alone(
     await feed(runtime, "simulated", [says(("a", str(n), "boom" if n == 3 else "ok", n)) for n in range(6)])
     assert await states(runtime) == ["done"] * 3 + ["poison"] + ["done"] * 2
     assert await texts(runtime) == {"a": ["ok"] * 5}
+    [finding] = await doctor.examine(runtime)
+    assert "a mistake of ours" in finding.what
 
 
 async def test_notices_make_a_channel_unhealthy_once(runtime: Runtime) -> None:

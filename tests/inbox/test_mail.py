@@ -24,9 +24,10 @@ from tasklift_inbox.mail.html import safe_html, text_of_html
 from tasklift_inbox.mail.reading import base_subject, part_bytes, read_mail
 from tasklift_inbox.mail.rules import authentication
 from tasklift_inbox.mail.trimming import trim_reply
-from tasklift_inbox.mail.writing import one_line, write_mail
+from tasklift_inbox.mail.writing import write_mail
 from tasklift_inbox.media import Fetcher
 from tasklift_inbox.runtime import Runtime
+from tasklift_inbox.texts import one_line
 
 
 def parsed(raw: bytes, **settings: str) -> list[Item]:

@@ -16,6 +16,7 @@ from inbox.mail_support import add_mailbox, mail
 from inbox.support import conversation_of, outbox_states, reply, texts
 
 from tasklift_inbox import admin, views
+from tasklift_inbox.channels.base import Upload
 from tasklift_inbox.errors import RefusedError
 from tasklift_inbox.mail.mailbox import Login, Mailbox, Position
 from tasklift_inbox.mail.reading import read_mail
@@ -69,6 +70,7 @@ async def test_mail_in_answer_out_reply_threaded_bounce_attached(servers: MailSe
     working = asyncio.create_task(Worker(runtime, wake).run(stop))
     try:
         await until(lambda: texts(runtime))
+        first = (await conversation_of(runtime))["id"]
         rung = time.monotonic()
         post(servers, mail("And another thing", number=2, headers={"In-Reply-To": "<m1@example.test>"}))  # by IDLE
 
@@ -77,7 +79,8 @@ async def test_mail_in_answer_out_reply_threaded_bounce_attached(servers: MailSe
 
         await until(two)
         assert time.monotonic() - rung < 10
-        await reply(runtime, "It is on its way.")
+        files = [Upload("document", "application/pdf", f"{name}.pdf", b"%PDF-" + name.encode()) for name in "abc"]
+        assert (await reply(runtime, "It is on its way.", uploads=files)).rest == ()
 
         async def answered() -> list[bytes]:
             return await asyncio.to_thread(mails_of, servers, "ann")
@@ -85,6 +88,7 @@ async def test_mail_in_answer_out_reply_threaded_bounce_attached(servers: MailSe
         [raw] = await until(answered)
         answer = read_mail(raw)
         assert answer.text.strip() == "It is on its way."
+        assert [file.name for file in answer.files] == ["a.pdf", "b.pdf", "c.pdf"]
         assert (answer.subject, answer.references[0]) == ("Re: Parcel", "m2@example.test")
         assert set(answer.references) == {"m1@example.test", "m2@example.test"}
         assert answer.reply_to is not None
@@ -118,6 +122,14 @@ async def test_mail_in_answer_out_reply_threaded_bounce_attached(servers: MailSe
         with pytest.raises(RefusedError, match="comes back"):
             await enqueue(runtime, number, Reply("Again?", "kim"))
         assert set((await outbox_states(runtime)).values()) == {"sent"}
+        servers.renumber("support")  # as after a restore: every mail has another number
+        post(servers, mail("After the restore", number=30, headers={"In-Reply-To": "<m1@example.test>"}))
+
+        async def restored() -> list[str]:
+            found = [message["text"] for message in await views.list_messages(runtime.database, first)]
+            return found if "After the restore" in found else []
+
+        assert len(await until(restored, 40)) == 5
     finally:
         stop.set()
         await working

@@ -20,8 +20,8 @@ from inbox.mail_support import add_mailbox, mail
 from inbox.support import NOW, add, conversation_of, feed, reply, says, send_all, texts, work
 from typer.testing import CliRunner
 
-from tasklift.errors import TaskliftError
-from tasklift_inbox import cli, deletion, doctor, privacy, views
+from tasklift.errors import ConfigError, TaskliftError
+from tasklift_inbox import admin, cli, deletion, doctor, media, privacy, views
 from tasklift_inbox.app import Inbox
 from tasklift_inbox.channels.base import Upload
 from tasklift_inbox.channels.http import ApiClient, Call
@@ -81,6 +81,19 @@ async def test_attachments_are_fetched_once_and_what_is_wrong_is_said(runtime: R
     assert "not good any more" in rows[2].error
     assert rows[0].sha256 == rows[3].sha256
     assert MediaStore(runtime.settings.media).read(rows[0].sha256) == PNG
+
+
+async def test_an_attachment_that_failed_is_fetched_again(runtime: Runtime) -> None:
+    fake = FakeMeta()
+    async with running(fake.app) as url:
+        await add(runtime, "whatsapp", base_url=url)
+        await feed(runtime, "whatsapp", [picture(1, "m1")])
+        await fetch_all(runtime)
+        assert any("replay --attachments" in finding.remedy for finding in await doctor.examine(runtime))
+        fake.media["m1"] = ("image/png", PNG)
+        assert (await media.fetch_again(runtime, 99), await media.fetch_again(runtime)) == (0, 1)
+        await fetch_all(runtime)
+    assert (await conversation_of(runtime))["messages"][0]["attachments"][0]["state"] == "stored"
 
 
 async def test_a_file_that_is_too_long_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -202,8 +215,10 @@ async def api(settings: Settings) -> Any:
         for scope in ("read", "reply", "manage"):
             keys[scope] = (await create_key(inbox.runtime.database, NewKey(scope, ["read", scope])))[1]
 
-        async def call(method: str, path: str, scope: str | None = "reply", **body: Any) -> tuple[int, Any]:
-            headers = {} if scope is None else {"Authorization": f"Bearer {keys[scope]}"}
+        async def call(
+            method: str, path: str, scope: str | None = "reply", headers: dict[str, str] | None = None, **body: Any
+        ) -> tuple[int, Any]:
+            headers = {**(headers or {}), **({} if scope is None else {"Authorization": f"Bearer {keys[scope]}"})}
             async with (
                 aiohttp.ClientSession() as session,
                 session.request(method, url + path, headers=headers, json=body or None) as response,
@@ -252,11 +267,44 @@ async def test_the_rest_api(settings: Settings) -> None:
         assert (await call("POST", f"/v1/conversations/{number}/messages", text=" "))[0] == 422
         assert (await call("GET", "/v1/conversations/999"))[0] == 404
         assert (await call("POST", "/v1/contacts/1/merge", "manage", merged_id=2))[0] == 200
+        assert (await call("GET", "/v1/contacts/1"))[1]["merges"][0]["merged_id"] == 2
         assert (await call("POST", "/v1/merges/1/undo", "manage"))[0] == 200
+        assert (await call("GET", "/v1/contacts/1"))[1]["merges"] == []
+        alone = (await call("POST", "/v1/identities/1/split", "manage"))[1]["contact_id"]
+        assert (await call("GET", "/v1/contacts?q=ANN"))[1]["contacts"][0]["contact_id"] == alone
+        assert (await call("GET", "/v1/conversations?assignee=kim"))[1]["conversations"][0]["id"] == number
+        assert (await call("GET", "/v1/conversations?assignee=lee"))[1]["conversations"] == []
+        assert (await call("POST", "/v1/attachments/1/retry"))[0] == 404
+        assert (await call("GET", "/v1/channels/simulated/notices"))[1] == {"notices": []}
+        _, late = await call("POST", f"/v1/conversations/{number}/messages", text="wait", delay_s=60)
+        assert (await call("POST", f"/v1/outbox/{late['outbox_id']}/cancel"))[0] == 200
+        assert (await call("POST", f"/v1/outbox/{late['outbox_id']}/cancel"))[0] == 422
         assert (await call("POST", f"/v1/outbox/{queued['outbox_id']}/retry"))[0] == 404
         assert (await call("GET", "/v1/outbox"))[1] == {"outbox": []}
         assert (await call("GET", "/v1/channels"))[1]["channels"][0]["health"] == "unchecked"
         assert (await call("GET", "/metrics", None))[0] == 200
+
+
+async def test_a_new_token_changes_nothing_else(runtime: Runtime) -> None:
+    await add(runtime, "whatsapp", base_url="http://127.0.0.1:1")
+    new = admin.NewChannel("whatsapp", "whatsapp", {"access_token": "renewed"}, is_replacement=True)
+    config = (await admin.add(runtime, new, "test")).config
+    assert (config.secret("access_token"), config.secret("verify_token"), config.external_id) == ("renewed", "v", "555")
+    assert config.settings["base_url"] == "http://127.0.0.1:1"
+    with pytest.raises(ConfigError, match="is of the kind whatsapp"):
+        await admin.add(runtime, admin.NewChannel("simulated", "whatsapp", {}, is_replacement=True), "test")
+
+
+async def test_a_mail_server_that_hangs_up_is_said(runtime: Runtime) -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        await add_mailbox(runtime, imap_port=port, smtp_port=port)
+        assert all(check.problem and check.remedy for check in await admin.check(runtime, "mail"))
+    assert (await admin.listed(runtime))[0]["health"] == "unhealthy"
 
 
 async def test_a_channel_that_cannot_be_opened_does_not_keep_the_others(runtime: Runtime) -> None:
@@ -302,5 +350,12 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert "crm" in run("keys", "list")[1]
     assert run("replay", "--all") == (0, "0 events are to be read again; 0 were read here\n")
     assert run("show") == (0, "")
+    assert run("outbox", "list") == (0, "")
+    assert "no failed or unknown message" in run("outbox", "retry", "x", "--by", "kim")[1]
+    assert "no message of unknown outcome" in run("outbox", "sent", "x", "--by", "kim")[1]
+    assert "too late" in run("outbox", "cancel", "x", "--by", "kim")[1]
+    assert (run("contacts", "ann"), run("replay", "--attachments")[1][:1]) == ((0, ""), "0")
+    assert run("reseal", key=f"{new_secret_key()},{KEY}")[0] == 0
+    assert run("reseal") == (3, "1 credentials are still sealed with a key that is not given\n")
     assert run("channel", "disable", "demo")[0] == 0
     assert "no active channel" in run("channel", "check", "demo")[1]

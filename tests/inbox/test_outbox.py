@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ from inbox.support import NOW, add, conversation_of, feed, outbox_states, reply,
 
 from tasklift_inbox import admin, organise, outbox, pacing, policy, views
 from tasklift_inbox.channels.base import Upload
+from tasklift_inbox.channels.telegram import TelegramChannel
 from tasklift_inbox.errors import RefusedError
 from tasklift_inbox.runtime import Runtime
 from tasklift_inbox.tables import identities
@@ -242,7 +244,8 @@ async def test_people_have_seven_days_on_messenger_and_automation_has_one(runtim
         ("", (), "nothing to send"),
         ("", (Upload("image", "image/png", "a.png", b"x" * (5 * 2**20 + 1)),), "this channel takes 5242880"),
         ("", (Upload("hologram", "x/y", "a", b"x"),), "takes no attachments of kind hologram"),
-        ("x" * 1025, (Upload("image", "image/png", "a.png", b"x"),), "takes 1024"),
+        ("", (Upload("image", "image/png\r\nX: y", "a", b"x"),), "is no media type"),
+        ("x" * 4097, (Upload("image", "image/png", "a.png", b"x"),), "takes 4096"),
     ],
 )  # fmt: skip
 async def test_what_the_provider_would_refuse_is_refused_before(
@@ -318,6 +321,23 @@ async def test_limits_are_shared_and_kept(runtime: Runtime) -> None:
     async with runtime.database.write() as connection:
         await pacing.hold(connection, "x", 5.0, per_second=10, burst=3)
     assert 4.0 < await take() <= 5.0
+
+
+async def test_one_chat_at_its_limit_does_not_hold_up_another(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = dataclasses.replace(TelegramChannel.abilities, per_chat_s=0.001, burst=1, per_account_s=1000.0)
+    monkeypatch.setattr(TelegramChannel, "abilities", slow)
+    fake = FakeTelegram()
+    async with running(fake.app) as url:
+        await add(runtime, "telegram", mode="webhook", base_url=url)
+        await feed(runtime, "telegram", [telegram_text(chat=41), telegram_text(chat=42)])
+        for one in await views.list_conversations(runtime.database, views.Filter()):
+            for text in ("first", "second"):
+                await outbox.enqueue(runtime, one["id"], outbox.Reply(text, "kim"))
+        await send_all(runtime)
+    assert sorted((body["chat_id"], body["text"]) for _, body in fake.sent) == [("41", "first"), ("42", "first")]
+    assert sorted((await outbox_states(runtime)).values()) == ["queued", "queued", "sent", "sent"]
 
 
 async def test_a_worker_that_died_while_sending_leaves_an_unknown_outcome_to_a_person(runtime: Runtime) -> None:

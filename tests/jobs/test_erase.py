@@ -120,6 +120,8 @@ async def test_erasing_reaches_every_store_and_leaves_no_byte(project: Project) 
         train, test, _ = project.rows(task)
         earlier = train.part([*train, *test], "all")
         Versions(project.state / "datasets" / "colours").keep(earlier, "read data.jsonl")
+        for_curve = build(["fewshot"], {"fewshot": {"embedder": "static"}}, MODEL)["fewshot"]
+        await asyncio.to_thread(fit_or_load, for_curve, task.task, train, project.state / "curves", print)
         names = ["knn", "baseline"]
         made = build(names, {"knn": {"embedder": "static"}}, MODEL)
         options = Options(folder=project.state)

@@ -9,7 +9,7 @@ from sklearn.metrics import cohen_kappa_score
 from tasklift.errors import DataError
 from tasklift.llm.fake import ScriptedModel
 from tasklift.llm.model import Request
-from tasklift.measure.judging import Judge, agreement, cohen_kappa, labels_from, texts_of
+from tasklift.measure.judging import Judge, agreement, cohen_kappa, texts_of
 
 RNG = np.random.default_rng(0)
 HUMAN = (RNG.random(120) < 0.6).astype(float)
@@ -95,13 +95,28 @@ async def test_a_judge_that_reads_chooses_the_same_in_both_orders() -> None:
     assert found.first_is_better.tolist() == [1, 0]
 
 
-def test_labels_of_people_are_read_by_candidate() -> None:
-    rows = [{"id": "1", "right": 1}, {"id": "2", "right": 0, "candidate": "other"}]
-    assert labels_from(rows, "prompt") == {"1": 1.0}
-    with pytest.raises(DataError, match="line 1: a label is an object with `id` and `right`"):
-        labels_from([{"id": "1", "right": "yes"}], "prompt")
+def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(DataError, match="must be 0 or 1"):
         agreement([0.5], [1], ["x"])
     with pytest.raises(DataError, match="are not one set"):
         agreement([1], [1, 0], ["x"])
     assert texts_of(["a", None, 3]) == ["a", "", "3"]
+
+
+def test_answers_to_one_question_are_drawn_together() -> None:
+    said = np.where(RNG.random(120) < 0.85, HUMAN, 1 - HUMAN)
+    alone = agreement(said, HUMAN, ANSWERS)
+    copied = agreement(np.tile(said, 2), np.tile(HUMAN, 2), ANSWERS * 2, [str(at % 120) for at in range(240)])
+    assert alone.kappa is not None
+    assert copied.kappa is not None
+    assert copied.kappa.high - copied.kappa.low == pytest.approx(alone.kappa.high - alone.kappa.low, rel=0.15)
+    exact = agreement(np.tile(HUMAN, 2), np.tile(HUMAN, 2), ANSWERS * 2, [str(at % 120) for at in range(240)])
+    assert exact.agree.low == pytest.approx(1 - 0.031, abs=0.002)  # as 120 rows show it, not 240
+
+
+async def test_a_verdict_that_is_none_counts_as_no_and_leaves_its_pair_out() -> None:
+    some = Judge(ScriptedModel(lambda request: "perhaps"), "Good is good.")
+    assert (await some.grade(["q"], ["a"])).tolist() == [0]
+    assert await some.choices(["q"], ["a"], ["b"]) == [""]
+    with pytest.raises(DataError, match="no pair"):
+        await some.prefer(["q"], ["a"], ["b"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 from tasklift.dataset import Dataset, Example
 from tasklift.errors import ConfigError, ServerError, StrategyError
 from tasklift.llm.fake import ScriptedModel
+from tasklift.llm.model import Reply, Request
 from tasklift.prediction import Prediction
-from tasklift.strategies.fewshot import FewShot, FewShotCandidate, agreed_accuracy
+from tasklift.strategies.fewshot import FewShot, FewShotCandidate, agreed_accuracy, vote
 from tasklift.strategies.fitting import load_candidate
+from tasklift.strategies.selection import Found
 from tasklift.strategy import Context
 from tasklift.task import Task
 
@@ -198,3 +201,36 @@ async def test_a_budget_in_tokens_is_kept(colours: Task, colour_rows: Dataset) -
     await ask(candidate, "a frog in the garden")
     assert model.requests[0].messages[-1].content.count("Message: ") == 3
     assert candidate.notes["example_tokens"] < 50
+
+
+async def test_the_neighbours_vote_counts_beside_a_model_that_gives_log_probabilities(
+    colours: Task, colour_rows: Dataset
+) -> None:
+    """A model that always prefers one label is outvoted, except where it alone counts."""
+
+    class Biased(ScriptedModel):
+        async def complete(self, request: Request) -> Reply:
+            reply = await super().complete(request)
+            scores = {label: -0.1 if label == "blue" else -3.0 for label in request.labels}
+            return replace(reply, log_probs=scores)
+
+    answers = {}
+    for weight in (0.0, 0.9):
+        strategy = FewShot(
+            model=Biased({}, default="blue"), embedder="static", pool=60, skip_agreed=False, retrieval_weight=weight
+        )
+        candidate = strategy.fit(colours, colour_rows)
+        (found,) = await candidate.predict([{"text": "moss in the garden"}], Context())
+        answers[weight] = found.output
+        assert found.scores is not None
+        assert sum(found.scores.values()) == pytest.approx(1.0, abs=1e-4)
+    assert answers == {0.0: "blue", 0.9: "green"}
+
+
+def test_a_vote_is_a_distribution_over_all_labels() -> None:
+    near = Found(np.array([0, 1]), np.array([0.9, 0.5]), np.zeros((2, 2), np.float32), np.array([2, 0]))
+    shares = {label: np.exp(share) for label, share in vote(near, ["a", "b", "c"]).items()}
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert shares["c"] > shares["a"] > shares["b"] > 0
+    with pytest.raises(StrategyError, match=r"retrieval_weight=1.5"):
+        FewShot(model=ScriptedModel({}), retrieval_weight=1.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +17,14 @@ from tasklift.data.embed import open_embedder
 from tasklift.data.versions import difference
 from tasklift.dataset import Example
 from tasklift.errors import ConfigError
+from tasklift.measure.metrics import right_of
 from tasklift.measure.stored import load_evaluation, newest_evaluation
 
 #: Answers less sure than this are looked at.
 UNSURE = 0.5
 SHOWN = 3
+#: Where right is a score, an answer below this counts as wrong.
+WRONG = 0.5
 
 
 def edges(
@@ -39,29 +43,45 @@ def edges(
         as_slice: name of the slice that tells the groups apart.
     """
     place = opened(folder, task, to_write=as_slice is not None)
-    found = {one.row: one for one in (*_measured(place, *which), *_corrected(place, database))}
+    hard, without_text = _of_production(place, database)
+    found = {one.row: one for one in (*_measured(place, *which), *hard)}
     rows = list(found.values())
     with caching_in(place.project.state / "cache"):
         vectors = open_embedder(embedder).encode([one.text for one in rows]) if rows else None
     groups = find_edges(rows, vectors, [text_of_row(row) for row in place.data]) if vectors is not None else []
-    version = _write_slice(place, groups, as_slice) if as_slice and groups else ""
+    traced = {one.row for one in hard}
+    in_data = [one for one in groups if not traced.issuperset(one.rows)]
+    version = _write_slice(place, in_data, as_slice) if as_slice and in_data else ""
     if as_json:
-        told = {"task": place.task.name, "rows": len(rows), "edges": [one.to_json() for one in groups]}
-        show.print_json(told | {"version": version})
+        told = [one.to_json() | {"in_production": len(traced.intersection(one.rows))} for one in groups]
+        counts = {"rows": len(rows), "in_production": len(hard), "without_text": without_text}
+        show.print_json({"task": place.task.name, **counts, "edges": told, "version": version})
         return 0
-    print(f"{place.task.name}: {len(rows)} rows went wrong or unsure, {len(groups)} groups")
+    told_of = f", {len(hard)} of them in production" if hard else ""
+    print(f"{place.task.name}: {len(rows)} rows went wrong or unsure{told_of}, {len(groups)} groups")
+    if without_text:
+        print(f"  {without_text} more in production, whose text was not kept ([serving] inputs)")
     texts = {one.row: one.text for one in rows}
     for one in groups:
-        why = ", ".join(f"{n} {reason}" for reason, n in one.why.items())
-        labels = ", ".join(f"{n} {label or 'unlabelled'}" for label, n in list(one.labels.items())[:4])
-        print(f"  {len(one.rows):>4}  {one.name}: {why}; labels: {labels}; offered as a {one.offer}")
-        for row in one.rows[:SHOWN]:
-            print(f"        {row}: {' '.join(texts[row].split())[:90]}")
+        print("\n".join(_lines(one, texts)))
     if groups and not as_slice:
         print("as slices of reports: tasklift data edges --as-slice edge; a new label is a line in task.toml")
+    if len(in_data) < len(groups):
+        print(
+            f"{len(groups) - len(in_data)} groups are of production alone, so no slice of the data holds them: "
+            f"`tasklift retrain {place.task.name}` trains on what people said of them"
+        )
     if version:
         print(f"slice {as_slice!r} written, version {version}; add it to `slices` in task.toml")
     return 0
+
+
+def _lines(one: Edge, texts: Mapping[str, str]) -> list[str]:
+    """A group for a reader, with the rows nearest to its middle."""
+    why = ", ".join(f"{n} {reason}" for reason, n in one.why.items())
+    labels = ", ".join(f"{n} {label or 'unlabelled'}" for label, n in list(one.labels.items())[:4])
+    head = f"  {len(one.rows):>4}  {one.name}: {why}; labels: {labels}; offered as a {one.offer}"
+    return [head, *(f"        {row}: {' '.join(texts[row].split())[:90]}" for row in one.rows[:SHOWN])]
 
 
 def _measured(place: Place, evaluation: str | None, candidate: str | None) -> list[EdgeRow]:
@@ -75,12 +95,13 @@ def _measured(place: Place, evaluation: str | None, candidate: str | None) -> li
     result = stored.result(candidate) if candidate else best
     by_id = {row.id: row for row in place.data}
     found = []
-    for row, prediction in zip(stored.rows, result.predictions, strict=True):
+    rights = right_of(result.predictions, stored.rows.outputs, stored.task)
+    for row, prediction, right in zip(stored.rows, result.predictions, rights, strict=True):
         if row.id not in by_id:
             continue  # the row is gone since
         if prediction.deferred:
             why = "deferred"
-        elif prediction.output != row.output:
+        elif right < WRONG:
             why = "wrong"
         elif prediction.confidence is not None and prediction.confidence < UNSURE:
             why = "unsure"
@@ -90,13 +111,14 @@ def _measured(place: Place, evaluation: str | None, candidate: str | None) -> li
     return found
 
 
-def _corrected(place: Place, database: str | None) -> list[EdgeRow]:
-    """Rows that people corrected in production; nothing where nothing is in production."""
+def _of_production(place: Place, database: str | None) -> tuple[list[EdgeRow], int]:
+    """Rows that were corrected, left to people or little sure in production; nothing where nothing is in production."""
     if database is None and not (place.project.state / "traffic.db").exists():
-        return []
+        return [], 0
     # Only where there is traffic, since it needs the extra [serve].
-    rows = importlib.import_module("tasklift.cli.corrected").corrected(place.project, place.task, database)
-    return [_edge_row(row, "corrected") for row in rows]
+    reader = importlib.import_module("tasklift.cli.hard_rows")
+    rows, without_text = reader.of_production(place.project, place.task, database, UNSURE)
+    return [_edge_row(one.row, one.why) for one in rows], without_text
 
 
 def _edge_row(row: Example, why: str) -> EdgeRow:

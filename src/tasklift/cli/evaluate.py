@@ -32,6 +32,7 @@ from tasklift.measure.deciding.record import Decision
 from tasklift.measure.evaluation import Evaluation, Options
 from tasklift.measure.evaluation import evaluate as run
 from tasklift.measure.evidence import Evidence
+from tasklift.measure.judgement import read_judgement
 from tasklift.measure.noise import NoiseFloor, read_floors
 from tasklift.measure.records import ledger
 from tasklift.measure.robustness.again import run_again
@@ -140,7 +141,11 @@ def evaluate(
         evaluation = compare(project, found, asking, project.state, table)
         consistent = _tried(project, found, asking, evaluation, also)
         attacked = _attacked(project, found, asking, evaluation) if also.injection else []
-        evaluation = dataclasses.replace(evaluation, noise=_noise(project, found, asking, evaluation, also, table))
+        evaluation = dataclasses.replace(
+            evaluation,
+            noise=_noise(project, found, asking, evaluation, also, table),
+            judgement=read_judgement(project.state / "evaluations" / evaluation.id),
+        )
     economics = _economics(project, found)
     decision = _decided(project, found, evaluation, economics) if economics else None
     outcome = Outcome(found, evaluation, consistent, attacked, economics, decision, meter)

@@ -24,11 +24,15 @@ from tasklift.measure.archive import (
 )
 from tasklift.measure.archive import prune as carry_out
 from tasklift.measure.evaluation import Evaluation
+from tasklift.measure.metrics import answered_parts
 from tasklift.measure.store import EvaluationFolder
 from tasklift.measure.stored import load_evaluation, newest_evaluation
+from tasklift.metrics.parts import Part
 from tasklift.project import Project
 from tasklift.stats.intervals import Interval
 
+#: So many labels or fields of a candidate are printed; `--json` has all.
+WORST = 10
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -69,7 +73,7 @@ def list_evaluations(task: str | None, folder: Path, as_json: bool) -> int:
 
 
 def show_evaluation(evaluation: str, folder: Path, as_json: bool) -> int:
-    """How it was made."""
+    """How it was made, and where each candidate goes wrong: by label, or by field of an object."""
     project = Project.open(folder)
     entry = _entry(project, evaluation)
     manifest = EvaluationFolder(project.state / "evaluations" / evaluation).manifest() or {}
@@ -77,7 +81,12 @@ def show_evaluation(evaluation: str, folder: Path, as_json: bool) -> int:
     names = ("name", "strategy", "family", "fingerprint", "parameters", "setup", "notes", "traits")
     told = manifest.get("candidates", [{"name": name} for name in entry.candidates])
     candidates = [{key: one[key] for key in names if key in one} for one in told]
+    parts = _parts(_load(project, evaluation)) if entry.state == "finished" else {}
     if as_json:
+        candidates = [
+            one | ({"parts": [part.to_json() for part in parts[one["name"]]]} if parts.get(one["name"]) else {})
+            for one in candidates
+        ]
         show.print_json(entry.to_json() | made | {"candidates": candidates})
         return 0
     print(_entry_line(entry))
@@ -90,6 +99,8 @@ def show_evaluation(evaluation: str, folder: Path, as_json: bool) -> int:
         place = project.state / "artifacts" / one["fingerprint"]
         kept = "kept" if place.exists() else "not kept: it would be fitted again"
         print(f"  {one['name']} ({one['family']}): {one['fingerprint']}, {kept}; took {setup}")
+    for name, some in parts.items():
+        print("\n".join(["", *_part_lines(name, some)]))
     return 0
 
 
@@ -131,6 +142,27 @@ def _load(project: Project, identity: str) -> Evaluation:
         )
     economics = _economics(project, manifest["task"]["name"])
     return load_evaluation(project.state, identity, economics.reviewer_accuracy if economics else 0.97)
+
+
+def _parts(evaluation: Evaluation) -> dict[str, list[Part]]:
+    """Candidate -> its labels or fields, worst first; only candidates that have some."""
+    expected, task = evaluation.rows.outputs, evaluation.task
+    found = {result.name: answered_parts(result.predictions, expected, task) for result in evaluation.results}
+    return {name: some for name, some in found.items() if some}
+
+
+def _part_lines(name: str, parts: list[Part]) -> list[str]:
+    width = max(len(part.name) for part in parts[:WORST])
+    head = f"{name}, worst first".ljust(width + 4) + f"{'precision':>9} {'recall':>7} {'F1':>6} {'expected':>9}"
+    lines = [f"  {head}"]
+    for part in parts[:WORST]:
+        shares = (
+            f"{'-' if share is None else f'{share:.3f}':>{n}}" for share, n in ((part.precision, 9), (part.recall, 7))
+        )
+        cells = " ".join([*shares, f"{part.f1:>6.3f}", f"{part.support:>9}"])
+        lines.append(f"    {part.name}".ljust(max(width + 4, len(f"{name}, worst first")) + 2) + cells)
+    more = len(parts) - WORST
+    return [*lines, f"    and {more} more (--json has all)"] if more > 0 else lines
 
 
 def _economics(project: Project, name: str) -> Economics | None:

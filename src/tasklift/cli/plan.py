@@ -113,7 +113,11 @@ def _lines(row: Mapping[str, Any], plans: Mapping[str, StrategyPlan]) -> list[st
         "",
         f"A comparison on these rows shows {_smallest(shown['minimum_detectable_difference'])} (80% power).",
         f"  {shown['source']}; rows needed to show {needed or 'smaller ones: none'}",
-        *(_guarantee_lines(promise) if promise else ["Layering does not apply: it answers with one label."]),
+        *(
+            _guarantee_lines(promise)
+            if promise
+            else ["Layering does not apply: no core says how sure it is of such an answer."]
+        ),
         "",
         f"{'strategy':<12} {'evaluation USD':>20} {'training USD':>20} {'labels USD':>11} {'time s':>16}  rests on",
     ]

@@ -86,6 +86,23 @@ def released(project: Project, database: str | None) -> frozenset[str]:
     return with_database(project.folder, database, run)
 
 
+def uses(project: Project, database: str | None) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Fingerprint -> where it answers now (task, release, part), and in which earlier releases it stood."""
+
+    async def run(opened: Database) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        now: dict[str, list[str]] = {}
+        before: dict[str, list[str]] = {}
+        known = releases(project, opened)
+        for task, newest in (await known.versions()).items():
+            for one in await known.history(task):
+                where = now if one.version == newest else before
+                for candidate, part in _parts(one).items():
+                    where.setdefault(candidate, []).append(f"{task} release {one.version} ({part})")
+        return now, before
+
+    return with_database(project.folder, database, run)
+
+
 def status(task: str | None, folder: Path, database: str | None, as_json: bool) -> int:
     """What is in production, how the trial stands, what waits."""
     project = Project.open(folder)
@@ -173,6 +190,17 @@ def route_lines(route: Route) -> list[str]:
 def when(at: float) -> str:
     """Unix seconds for a reader, UTC."""
     return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at))
+
+
+def _parts(one: Release) -> dict[str, str]:
+    """Fingerprint -> what it does in a release: stable or challenger, and for which overlay."""
+    found: dict[str, list[str]] = {}
+    for overlay, route in one.routes.items():
+        suspended = ", certificate suspended" if route.suspended else ""
+        for part, arm in ((f"stable{suspended}", route.stable), ("challenger", route.challenger)):
+            if arm is not None:
+                found.setdefault(arm.candidate, []).append(f"{part}, overlay {overlay}" if overlay else part)
+    return {candidate: "; ".join(parts) for candidate, parts in found.items()}
 
 
 def _arm(arm: Arm) -> str:

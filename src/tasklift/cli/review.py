@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tasklift.cli import show
 from tasklift.cli.operator import operator
@@ -137,13 +138,27 @@ def explanation_lines(found: explaining.Explanation) -> list[str]:
         lines += [f"version     {version}"] if version else []
         certificate = found.card.notes.get("certificate")
         lines += [f"threshold   {certificate['threshold']}, risk <= {certificate['alpha']}"] if certificate else []
-    for stage, messages in found.prompts.items():
-        lines.append(f"prompt of {stage}:")
-        lines += [f"  {one['role']}: {one['content']}" for one in messages]
+    lines += _prompt_lines(found)
     lines += [f"near        {row['label']}: {json.dumps(row['input'], ensure_ascii=False)}" for row in found.nearest]
     lines += [f"label       {row['label']} by {row['by']}" for row in found.labels if row["label"]]
     lines += [f"review      {one.reason}: {one.answer or 'open'}" for one in found.reviews]
     return lines + [f"note        {text}" for text in found.missing]
+
+
+def _prompt_lines(found: explaining.Explanation) -> list[str]:
+    """Every message once: the requests of a loop with tools begin as the one before."""
+    lines: list[str] = []
+    before: Sequence[Mapping[str, Any]] = ()
+    for stage, messages in found.prompts.items():
+        same = len(before) if before and messages[: len(before)] == before else 0
+        lines.append(f"prompt of {stage}:" + (f" the {same} messages before, then" if same else ""))
+        for one in messages[same:]:
+            calls = [
+                f"{call['function']['name']} {call['function']['arguments']}" for call in one.get("tool_calls", ())
+            ]
+            lines.append(f"  {one['role']}: {one['content'] or ''}{'asks for ' if calls else ''}{', '.join(calls)}")
+        before = messages
+    return lines
 
 
 def replay(trace: str, folder: Path, database: str | None, as_json: bool) -> int:

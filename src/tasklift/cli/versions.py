@@ -1,16 +1,14 @@
-"""`tasklift data split`, `versions`, `changes`, `undo` and `erase`."""
+"""`tasklift data split`, `versions`, `changes` and `undo`."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 from tasklift.cli import show
 from tasklift.data.audit.duplicates import alike
-from tasklift.data.people import affected, erase, is_of
 from tasklift.data.read import read_dataset
 from tasklift.data.resplit import By, resplit
 from tasklift.data.versions import Versions, difference, undone
@@ -140,34 +138,6 @@ def undo(version: str, task: str | None, folder: Path, rows: Sequence[str], as_j
     return 0
 
 
-def erase_person(person: str, task: str | None, folder: Path, models: bool, dry_run: bool, as_json: bool) -> int:
-    """Erase, and name everything that used the rows."""
-    place = opened(folder, task, to_write=not dry_run)
-    theirs = is_of(person)
-    found = (
-        affected(place.data, place.versions, theirs)
-        if dry_run
-        else erase(place.data, place.file, place.versions, theirs)
-    )
-    made_with = [card for card in cards_of(place.project.state) if card.training_ids & found.keys]
-    if models and not dry_run:
-        for card in made_with:
-            shutil.rmtree(place.project.state / "artifacts" / card.fingerprint)
-    told = {
-        "task": place.task.name,
-        "dry_run": dry_run,
-        "rows": list(found.rows),
-        "versions": {name: list(ids) for name, ids in found.versions.items()},
-        "models": [
-            {"fingerprint": c.fingerprint, "strategy": c.strategy, "rows": len(c.training_ids & found.keys)}
-            for c in made_with
-        ],
-        "models_deleted": models and not dry_run,
-    }
-    show.print_json(told) if as_json else print("\n".join(_erased_lines(told)))
-    return 0
-
-
 def cards_of(state: Path) -> list[Card]:
     """Cards of all fitted models of a project; damaged ones are left out."""
     cards = []
@@ -181,15 +151,3 @@ def cards_of(state: Path) -> list[Card]:
 
 def _knows(card: Card, content_hash: str) -> bool:
     return any(key.startswith(content_hash[:16] + ":") for key in card.training_ids)
-
-
-def _erased_lines(told: Mapping[str, Any]) -> list[str]:
-    verb = "would lose" if told["dry_run"] else "has lost"
-    lines = [f"{told['task']}: the file {verb} {len(told['rows'])} rows ({', '.join(told['rows'][:10])})"]
-    lines += [f"  version {name} {verb} {len(ids)} rows" for name, ids in told["versions"].items()]
-    for one in told["models"]:
-        done = "deleted" if told["models_deleted"] else "still there: fit it again, or erase with --models"
-        lines.append(f"  model {one['strategy']} {one['fingerprint'][:12]} was made with {one['rows']} of them: {done}")
-    if not told["models"]:
-        lines.append("  no model was made with them")
-    return lines

@@ -33,7 +33,7 @@ class Edge:
         rows: ids, those nearest to the middle first.
         why: reason (`deferred`, `unsure`, `wrong`, `corrected`) -> how many.
         labels: label that they carry -> how many; "" where none is known.
-        offer: `slice` where nearly all carry one label, else `label`.
+        offer: `slice` where at least half carry a label and nearly all of these the same, else `label`.
     """
 
     name: str
@@ -96,10 +96,17 @@ def find_edges(rows: Sequence[EdgeRow], vectors: Vectors, background: Sequence[s
                 tuple(one.row for one in some),
                 dict(Counter(one.why for one in some).most_common()),
                 dict(labels.most_common()),
-                "slice" if max(labels.values()) >= ONE_LABEL * len(some) and "" not in labels else "label",
+                _offer(labels),
             )
         )
     return sorted(edges, key=lambda edge: -len(edge.rows))
+
+
+def _offer(labels: Mapping[str, int]) -> str:
+    """A slice of one label, or a new label; rows that nobody has labelled yet decide nothing."""
+    known = [count for label, count in labels.items() if label]
+    is_slice = sum(known) >= sum(labels.values()) / 2 and max(known, default=0) >= ONE_LABEL * sum(known)
+    return "slice" if is_slice else "label"
 
 
 def _words(text: str) -> set[str]:

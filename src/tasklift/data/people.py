@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasklift.data.versions import Versions
 from tasklift.dataset import Dataset, Example, write_jsonl
-from tasklift.errors import ConfigError
+from tasklift.errors import ConfigError, DataError
+from tasklift.whole import write_whole
+
+#: Training keys of erased rows that models still hold, in the folder of a task's versions.
+NOTED = "erased.json"
+SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -69,3 +76,47 @@ def erase(data: Dataset, file: Path, versions: Versions, is_theirs: Callable[[Ex
     if found.rows:
         write_jsonl(data.part((row for row in data if not is_theirs(row)), "erased"), file)
     return found
+
+
+def noted_keys(versions: Versions, person: str) -> frozenset[str]:
+    """Training keys of rows of this person that were erased while models made with them stayed.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    return frozenset(_noted(versions.folder / NOTED).get(_digest(person), ()))
+
+
+def note_keys(versions: Versions, person: str, keys: Iterable[str]) -> None:
+    """Remember which models a later erasure has to look for; no keys: there is none left.
+
+    The person stands there as a digest, the keys as in the models that hold them anyway.
+
+    Raises:
+        DataError: the disk refused, or the file is damaged.
+    """
+    path = versions.folder / NOTED
+    before = _noted(path)
+    after = {who: some for who, some in before.items() if who != _digest(person)}
+    if wanted := sorted(keys):
+        after[_digest(person)] = wanted
+    if after != before:
+        write_whole(path, json.dumps({"schema_version": SCHEMA_VERSION, "people": after}, indent=1) + "\n")
+
+
+def _noted(path: Path) -> dict[str, list[str]]:
+    if not path.exists():
+        return {}
+    try:
+        row = json.loads(path.read_text(encoding="utf-8"))
+        if row["schema_version"] != SCHEMA_VERSION:
+            raise DataError(f"{path}: schema_version {row['schema_version']}, this version reads {SCHEMA_VERSION}")
+        return {str(who): list(keys) for who, keys in row["people"].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(
+            f"{path}: damaged ({error}); delete it, then name models with `tasklift models list`"
+        ) from error
+
+
+def _digest(person: str) -> str:
+    return hashlib.sha256(f"tasklift erased\x1f{person.strip().casefold()}".encode()).hexdigest()

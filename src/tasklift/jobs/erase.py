@@ -156,7 +156,8 @@ class Erasing:
             for folder, _ in list(fitted.artifacts_with(self.project.state, ids, self._labels(task))):
                 changed += 1
                 try:
-                    fitted.erase_rows(folder, ids, folder.name in in_use)
+                    is_used = folder.name in in_use and folder.parent == self.project.state / "artifacts"
+                    fitted.erase_rows(folder, ids, is_used)
                 except ArtifactError as error:
                     problems.append(str(error))
         return changed, problems

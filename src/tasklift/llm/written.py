@@ -21,6 +21,7 @@ class Written:
         mended: the first answer could not be used, and the model was asked once more.
         usage: of both calls.
         latency_s: of both calls.
+        first: what the model said first, where it was asked once more.
     """
 
     answer: Any
@@ -28,6 +29,7 @@ class Written:
     mended: bool
     usage: Usage
     latency_s: float
+    first: str = ""
 
 
 async def ask_for(model: Model, request: Request, output: Output) -> Written:
@@ -43,11 +45,30 @@ async def ask_for(model: Model, request: Request, output: Output) -> Written:
     try:
         return Written(output.read(reply.text), "", False, usage, latency_s)
     except DataError as error:
-        complaint = f"That answer cannot be used: {error}. {output.form}"
-    said = (Message("assistant", reply.text),) if reply.text.strip() else ()
-    again = await model.complete(replace(request, messages=(*request.messages, *said, Message("user", complaint))))
+        asked = _complaining(request, reply.text, output, error)
+    again = await model.complete(asked)
     usage, latency_s = usage + again.usage, latency_s + again.latency_s
     try:
-        return Written(output.read(again.text), "", True, usage, latency_s)
+        return Written(output.read(again.text), "", True, usage, latency_s, reply.text)
     except DataError as error:
-        return Written(None, f"also the second answer cannot be used: {error}", True, usage, latency_s)
+        problem = f"also the second answer cannot be used: {error}"
+        return Written(None, problem, True, usage, latency_s, reply.text)
+
+
+def complaint_about(request: Request, said: str, output: Output) -> Request:
+    """The second request to a model whose first answer cannot be used, made again; nothing is sent.
+
+    Raises:
+        ValueError: that answer can be used.
+    """
+    try:
+        output.read(said)
+    except DataError as error:
+        return _complaining(request, said, output, error)
+    raise ValueError(f"{said!r} can be used: nothing was asked again")
+
+
+def _complaining(request: Request, said: str, output: Output, error: DataError) -> Request:
+    complaint = f"That answer cannot be used: {error}. {output.form}"
+    answered = (Message("assistant", said),) if said.strip() else ()
+    return replace(request, messages=(*request.messages, *answered, Message("user", complaint)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tasklift.errors import DataError
+from tasklift.measure.judgement import read_judgement, write_judgement
 from tasklift.measure.store import AGAIN, EvaluationFolder
 
 #: Which reports show texts, and of which rows: one JSON object a line, in the state folder.
@@ -39,6 +40,9 @@ def erase_rows(folder: Path, rows: Collection[str]) -> None:
     with store.held():
         for place in (folder, folder / AGAIN):
             _rewrite(place / "predictions.jsonl", rows)
+        judgement = read_judgement(folder)
+        if judgement is not None:
+            write_judgement(folder, judgement.without(rows))
         manifest = store.manifest()
         if manifest is not None:
             manifest["rows"] = [row for row in manifest["rows"] if row["id"] not in rows]
@@ -47,8 +51,21 @@ def erase_rows(folder: Path, rows: Collection[str]) -> None:
 
 
 def predictions_of(folder: Path, rows: Collection[str]) -> list[dict[str, Any]]:
-    """What candidates answered to these rows."""
-    return [
+    """What candidates answered to these rows, and what a judge and people said of the answers."""
+    judgement = read_judgement(folder)
+    judged = [
+        {
+            "evaluation": folder.name,
+            "candidate": name,
+            "row": row,
+            "judge": one.judge.get(row),
+            "people": one.people.get(row),
+        }
+        for name, one in (judgement.graded if judgement else {}).items()
+        for row in rows
+        if row in one.answers
+    ]
+    return judged + [
         {"evaluation": folder.name, "candidate": candidate, "row": row, "prediction": found[row].to_json()}
         for place in (folder, folder / AGAIN)
         for candidate, found in EvaluationFolder(place).predictions().items()

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from tasklift.dataset import Dataset, overlapping_texts, refuse_leakage
 from tasklift.measure.asking import Asking
+from tasklift.measure.judgement import Judgement
 from tasklift.measure.metrics import Comparison, Scores, compare, right_of, score, source_values
 from tasklift.measure.noise import NoiseFloor
 from tasklift.measure.store import EvaluationFolder
@@ -74,6 +75,7 @@ class Evaluation:
         overlap: ids of rows whose text also stands in the training rows.
         made: command, date, machine, versions.
         noise: name -> noise floor of an A/A run; empty where there was none.
+        judgement: what a model judged of the answers; None: none did.
     """
 
     id: str
@@ -85,6 +87,7 @@ class Evaluation:
     overlap: frozenset[str] = frozenset()
     made: Mapping[str, Any] = field(default_factory=dict)
     noise: Mapping[str, NoiseFloor] = field(default_factory=dict)
+    judgement: Judgement | None = None
 
     def result(self, name: str) -> CandidateResult:
         """The candidate called `name`."""

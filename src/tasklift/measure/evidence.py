@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from tasklift.errors import DataError
 from tasklift.measure.evaluation import CandidateResult, Evaluation
-from tasklift.measure.judged import Judged
+from tasklift.measure.judged import Judged, corrected
+from tasklift.measure.judgement import Graded, Measured, answers_of, measured
 from tasklift.measure.metrics import right_of
 from tasklift.prediction import Usage
 from tasklift.strategies.artifact import fingerprint_of
@@ -176,7 +177,10 @@ class Evidence:
         found = cls._of_results(evaluation)
         floors = {name: one.floor for name, one in evaluation.noise.items()}
         options = {name: replace(one, noise_floor=floors.get(name)) for name, one in found.options.items()}
-        return replace(found, options=options)
+        judged = judgement_of(evaluation)
+        return (
+            _judged(replace(found, options=options), judged) if judged is not None else replace(found, options=options)
+        )
 
     @classmethod
     def _of_results(cls, evaluation: Evaluation) -> Evidence:
@@ -198,6 +202,38 @@ class Evidence:
                 **{f"candidate {result.name}": result.card.fingerprint for result in results},
             },
         )
+
+
+def judgement_of(evaluation: Evaluation) -> Measured | None:
+    """What a model judged of an evaluation, held against people; None where none did."""
+    if evaluation.judgement is None:
+        return None
+    results = [result for result in evaluation.results if result.card.family != "human"]
+    return measured(evaluation.judgement, {r.name: answers_of(evaluation.rows.ids, r.predictions) for r in results})
+
+
+def _judged(evidence: Evidence, judged: Measured) -> Evidence:
+    """With the judge's scores, corrected by people's labels, in place of the task's own rule; as it was, with a note,
+    where the judge may not be believed."""
+    if judged.refused:
+        return replace(evidence, notes=(*evidence.notes, judged.told()))
+    graded = judged.judgement.graded
+    options = {name: _with_judge(one, graded[name], evidence.item_ids) for name, one in evidence.options.items()}
+    told = [one.judge.told(name) for name, one in options.items() if one.judge]
+    return replace(
+        evidence,
+        options=options,
+        provenance={**evidence.provenance, "judge": judged.judgement.id},
+        notes=(*evidence.notes, judged.told(), *told),
+    )
+
+
+def _with_judge(option: OptionEvidence, graded: Graded, ids: Sequence[str]) -> OptionEvidence:
+    people, judge = (np.array([part.get(row, np.nan) for row in ids]) for part in (graded.people, graded.judge))
+    if not graded.answers:  # it answered nothing: there is nothing to judge
+        return option
+    values, found = corrected(option.name, people, judge, option.failed | option.deferred)
+    return replace(option, score=np.where(option.deferred, np.nan, values), judge=found, noise_floor=None)
 
 
 def _measured(result: CandidateResult, evaluation: Evaluation) -> OptionEvidence:

@@ -7,17 +7,16 @@ corrects them by such labels (the column `judge` of results.csv).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
-from tasklift.errors import DataError
+from tasklift.errors import ContextOverflowError, DataError, InvalidOutputError
 from tasklift.llm.model import Message, Model, Request
-from tasklift.stats.bootstrap import RowMetric, bca
+from tasklift.stats.bootstrap import RowMetric, bca, mean_metric
 from tasklift.stats.intervals import Interval, wilson
 
 Floats = NDArray[np.float64]
@@ -65,7 +64,7 @@ class Judge:
     rubric: str
 
     async def grade(self, sources: Sequence[str], answers: Sequence[str]) -> Floats:
-        """[n] 1 where the judge says yes, else 0.
+        """[n] 1 where the judge says yes, else 0; also 0 where what it says is neither, or the text is too long for it.
 
         Raises:
             ModelError: a call failed.
@@ -74,8 +73,7 @@ class Judge:
             self._request(GRADE.format(rubric=self.rubric, source=source, answer=answer), ("yes", "no"))
             for source, answer in zip(sources, answers, strict=True)
         ]
-        replies = await asyncio.gather(*(self.model.complete(request) for request in asked))
-        return np.array([float(reply.text == "yes") for reply in replies])
+        return np.array([float(said == "yes") for said in await self._said(asked)])
 
     async def prefer(self, sources: Sequence[str], first: Sequence[str], second: Sequence[str]) -> PositionBias:
         """Which of two answers is better, asked in both orders.
@@ -83,20 +81,33 @@ class Judge:
         Raises:
             ModelError: a call failed.
         """
-        straight, swapped = await asyncio.gather(
-            self._choices(sources, first, second), self._choices(sources, second, first)
-        )
-        by_place = np.array([a == b for a, b in zip(straight, swapped, strict=True)])
-        for_first = np.array([a == "A" and b == "B" for a, b in zip(straight, swapped, strict=True)])
-        always_a = float(np.mean([a == "A" for a in straight + swapped]))
-        return PositionBias(wilson(float(by_place.sum()), len(by_place)), always_a, for_first.astype(float), ~by_place)
+        return position_bias(await self.choices(sources, first, second))
 
-    async def _choices(self, sources: Sequence[str], a: Sequence[str], b: Sequence[str]) -> list[str]:
+    async def choices(self, sources: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[str]:
+        """[n] the two places chosen, with the first answer in place A and then in place B: "AB" is for the first
+        answer, "BA" for the second, "AA" and "BB" for a place; "" where one choice was neither A nor B.
+
+        Raises:
+            ModelError: a call failed.
+        """
         asked = [
-            self._request(PREFER.format(rubric=self.rubric, source=source, first=one, second=other), ("A", "B"))
-            for source, one, other in zip(sources, a, b, strict=True)
+            self._request(PREFER.format(rubric=self.rubric, source=source, first=a, second=b), ("A", "B"))
+            for one, other in ((first, second), (second, first))
+            for source, a, b in zip(sources, one, other, strict=True)
         ]
-        return [reply.text for reply in await asyncio.gather(*(self.model.complete(request) for request in asked))]
+        said = await self._said(asked)
+        pairs = zip(said[: len(sources)], said[len(sources) :], strict=True)
+        return [a + b if a and b else "" for a, b in pairs]
+
+    async def _said(self, asked: Sequence[Request]) -> list[str]:
+        return list(await asyncio.gather(*(self._verdict(request) for request in asked)))
+
+    async def _verdict(self, request: Request) -> str:
+        """One of the request's labels; "" where the model gives none of them, or cannot take so long a text."""
+        try:
+            return (await self.model.complete(request)).text
+        except (InvalidOutputError, ContextOverflowError):
+            return ""
 
     @staticmethod
     def _request(text: str, labels: tuple[str, ...]) -> Request:
@@ -120,13 +131,28 @@ class PositionBias:
     counts: NDArray[np.bool_]
 
 
+def position_bias(choices: Sequence[str]) -> PositionBias:
+    """What pairs of choices tell of a judge, as `Judge.choices` gives them; those without a choice are left out.
+
+    Raises:
+        DataError: there is no pair.
+    """
+    known = [both for both in choices if both]
+    if not known:
+        raise DataError("position_bias: there is no pair of answers that the judge chose from")
+    by_place = np.array([both[0] == both[1] for both in known])
+    for_first = np.array([both == "AB" for both in known])
+    always_a = float(np.mean([place == "A" for both in known for place in both]))
+    return PositionBias(wilson(float(by_place.sum()), len(known)), always_a, for_first.astype(float), ~by_place)
+
+
 @dataclass(frozen=True)
 class Agreement:
     """A judge against people, on the same answers.
 
     Attributes:
         rows: answers that both judged.
-        agree: share on which they say the same, Wilson.
+        agree: share on which they say the same, Wilson; with clusters BCa.
         kappa: Cohen's kappa, BCa interval; None where one of them always said the same.
         length: rank correlation of the judge's scores with the length of the answer, less that of the people's. Above
             0, the judge likes long answers more than people do.
@@ -144,13 +170,21 @@ class Agreement:
         return asdict(self)
 
 
-def agreement(judged: Sequence[float], human: Sequence[float], answers: Sequence[str]) -> Agreement:
+def agreement(
+    judged: Sequence[float],
+    human: Sequence[float],
+    answers: Sequence[str],
+    clusters: Sequence[str] | None = None,
+    least_kappa: float = LEAST_KAPPA,
+) -> Agreement:
     """How far a judge goes with people.
 
     Args:
         judged: [n] 1 or 0, the judge.
         human: [n] 1 or 0, people.
         answers: [n] the judged texts, for the bias to length.
+        clusters: [n] answers of one cluster (to one question) are drawn together; None: each by itself.
+        least_kappa: the judge is believed where the lower end of kappa reaches it.
 
     Raises:
         DataError: lengths differ, there is nothing, or a value is neither 0 nor 1.
@@ -160,16 +194,25 @@ def agreement(judged: Sequence[float], human: Sequence[float], answers: Sequence
         raise DataError(f"agreement: {len(a)} judged, {len(b)} labelled and {len(answers)} answers are not one set")
     if not np.isin(np.concatenate([a, b]), (0.0, 1.0)).all():
         raise DataError("agreement: labels of people and of the judge must be 0 or 1")
+    if clusters is not None and len(set(clusters)) == len(a):
+        clusters = None  # each is its own
     varied = 0 < a.mean() < 1 and 0 < b.mean() < 1
-    kappa = _interval(cohen_kappa(a, b)) if varied else None
+    kappa = _interval(cohen_kappa(a, b), clusters) if varied else None
     lengths = np.array([len(text) for text in answers], dtype=np.float64)
-    length = _interval(_length_gap(a, b, lengths)) if varied and np.ptp(lengths) > 0 else None
-    agree = wilson(float((a == b).sum()), len(a))
+    length = _interval(_length_gap(a, b, lengths), clusters) if varied and np.ptp(lengths) > 0 else None
     if len(a) < FEWEST_LABELS or kappa is None:
         verdict: Verdict = "not enough labels to tell"
     else:
-        verdict = "agrees with people" if kappa.low >= LEAST_KAPPA else "does not agree with people"
-    return Agreement(len(a), agree, kappa, length, verdict)
+        verdict = "agrees with people" if kappa.low >= least_kappa else "does not agree with people"
+    return Agreement(len(a), _share(a == b, clusters), kappa, length, verdict)
+
+
+def _share(same: NDArray[np.bool_], clusters: Sequence[str] | None) -> Interval:
+    """Wilson; with clusters BCa, or Wilson of as many rows as there are clusters where nothing varies."""
+    if clusters is None:
+        return wilson(float(same.sum()), len(same))
+    found, units = _interval(mean_metric(same), clusters), len(set(clusters))
+    return found if found.low < found.high else wilson(found.value * units, units)
 
 
 def cohen_kappa(a: Floats, b: Floats) -> RowMetric:
@@ -184,9 +227,15 @@ def cohen_kappa(a: Floats, b: Floats) -> RowMetric:
     return RowMetric(np.column_stack([a == b, a, b, np.ones(len(a))]).astype(np.float64), finish)
 
 
+def _ranks(values: Floats) -> Floats:
+    """[n] from 1 on, the mean rank of equal values; written out, since `scipy.stats` is slow to import."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - (count - 1) / 2)[place], dtype=np.float64)
+
+
 def _length_gap(a: Floats, b: Floats, lengths: Floats) -> RowMetric:
     """Rank correlation with length of a, less that of b. Ranks are those of all rows, also in a resample."""
-    x = rankdata(lengths)
+    x = _ranks(lengths)
     columns = [np.ones(len(a)), x, x**2, a, a**2, a * x, b, b**2, b * x]
 
     def finish(sums: Floats) -> Floats:
@@ -201,10 +250,10 @@ def _length_gap(a: Floats, b: Floats, lengths: Floats) -> RowMetric:
     return RowMetric(np.column_stack(columns), finish)
 
 
-def _interval(metric: RowMetric) -> Interval:
+def _interval(metric: RowMetric, clusters: Sequence[str] | None) -> Interval:
     value = float(metric(np.ones((1, len(metric.parts))))[0])
     try:
-        return bca(metric, len(metric.parts))
+        return bca(metric, len(metric.parts), clusters)
     except DataError:  # every resample gives the same
         return Interval(value, value, value)
 
@@ -212,22 +261,3 @@ def _interval(metric: RowMetric) -> Interval:
 def texts_of(outputs: Sequence[Any]) -> list[str]:
     """Answers of any kind as a judge is shown them."""
     return [output if isinstance(output, str) else "" if output is None else str(output) for output in outputs]
-
-
-def labels_from(rows: Sequence[Mapping[str, Any]], candidate: str) -> dict[str, float]:
-    """Row id -> a person's label of one candidate's answers.
-
-    Args:
-        rows: objects with `id`, `right` (0 or 1) and optionally `candidate`.
-
-    Raises:
-        DataError: a row lacks one of them.
-    """
-    found: dict[str, float] = {}
-    for at, row in enumerate(rows, 1):
-        if row.get("candidate", candidate) != candidate:
-            continue
-        if "id" not in row or row.get("right") not in (0, 1):
-            raise DataError(f"line {at}: a label is an object with `id` and `right` (0 or 1), not {dict(row)!r}")
-        found[str(row["id"])] = float(row["right"])
-    return found

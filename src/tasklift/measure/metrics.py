@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasklift.metrics.base import Cases, RowwiseMetric, estimate, open_metric
+from tasklift.metrics.parts import Part, parts_of
 from tasklift.metrics.right import Accuracy
 from tasklift.prediction import Prediction, Usage
 from tasklift.stats.bootstrap import mean_metric
@@ -138,6 +139,12 @@ def figures_of(
         elif name not in ("accuracy", "macro_f1") and not metric.needs_sources:
             found[name] = estimate(metric, metric.measure(answered))
     return found
+
+
+def answered_parts(predictions: Sequence[Prediction], expected: Sequence[Any], task: Task) -> list[Part]:
+    """Precision, recall and F1 of every label or field on answered rows, worst first; nothing for other kinds."""
+    kept = [at for at, p in enumerate(predictions) if not p.deferred]
+    return parts_of(cases_of([predictions[i] for i in kept], [expected[i] for i in kept], task))
 
 
 def source_values(

@@ -9,6 +9,7 @@ from typing import Any
 from tasklift.dataset import Dataset, Example
 from tasklift.errors import DataError
 from tasklift.measure.evaluation import CandidateResult, Evaluation
+from tasklift.measure.judgement import read_judgement
 from tasklift.measure.metrics import compare, right_of, score
 from tasklift.measure.noise import read_floors
 from tasklift.measure.store import EvaluationFolder
@@ -62,7 +63,8 @@ def load_evaluation(state: Path, identity: str, reviewer_accuracy: float) -> Eva
     made = {key: manifest[key] for key in MADE if key in manifest}
     compared = compare(rights, manifest["reference"])
     overlap, noise = frozenset(manifest["overlap"]), read_floors(store.folder)
-    return Evaluation(identity, task, rows, results, manifest["reference"], compared, overlap, made, noise)
+    judgement = read_judgement(store.folder)
+    return Evaluation(identity, task, rows, results, manifest["reference"], compared, overlap, made, noise, judgement)
 
 
 def _result(

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from tasklift.data.embed import open_embedder
 from tasklift.dataset import Dataset
 from tasklift.errors import TaskliftError, TrafficError, UnknownIdError
+from tasklift.llm.calls import read_calls
 from tasklift.llm.model import Message, Request
 from tasklift.operate.release import Release, Releases
 from tasklift.operate.review import Review, reviews_of
@@ -55,7 +56,7 @@ class Explanation:
         trace: what was kept of it.
         release: that brought the candidate; None where its history is gone.
         card: of the candidate; None where it is gone, and `missing` says why.
-        prompts: stage -> the messages that the model saw, rendered again.
+        prompts: stage -> the messages that the model saw, rendered again; with tools, a stage for each request.
         nearest: labelled rows nearest to the input: id, text, label.
         labels: what people said of the answer.
         reviews: what people were asked about it.
@@ -65,7 +66,7 @@ class Explanation:
     trace: StoredTrace
     release: Release | None
     card: Card | None
-    prompts: Mapping[str, Sequence[Mapping[str, str]]]
+    prompts: Mapping[str, Sequence[Mapping[str, Any]]]
     nearest: Sequence[Mapping[str, Any]]
     labels: Sequence[Mapping[str, Any]]
     reviews: Sequence[Review]
@@ -144,27 +145,36 @@ async def explain(database: Database, state: Path, identity: str, train: Dataset
 
 async def prompts_of(
     candidate: Candidate, value: Input, ctx: Context, said: Prediction | None = None
-) -> dict[str, list[dict[str, str]]]:
-    """Stage -> messages as they were sent, for every stage that asks a model; the model is not called.
+) -> dict[str, list[dict[str, Any]]]:
+    """Stage -> messages as they were sent, for every stage that asks a model; neither model nor tool is called.
+
+    Where tools were asked for, each request stands by itself: `prompt step 1`, `prompt step 2` and so on.
 
     Args:
-        said: the answer: its notes tell what was cut from a prompt that was too long.
+        said: the answer: its notes tell what was cut from a prompt that was too long, its steps what tools gave.
     """
     stages = {"prompt": getattr(candidate, "prompt", None), "core": getattr(candidate, "core", None), "": candidate}
     found = {}
     for name, stage in stages.items():
         if isinstance(stage, PromptedCandidate):
             cut = next((Cut.of_notes(one.notes) for one in _all(said) if "cut" in one.notes), UNCUT)
-            request = await stage.rendered(value, ctx, cut)
-            found[name or "prompt"] = [{"role": one.role, "content": one.content} for one in request.messages]
+            requests = await stage.requests(value, ctx, said, cut)
+            for number, request in enumerate(requests, 1):
+                title = f"{name or 'prompt'} step {number}" if len(requests) > 1 else name or "prompt"
+                found[title] = [one.to_json() for one in request.messages]
     return found
 
 
-def rendered_otherwise(prompts: Mapping[str, Sequence[Mapping[str, str]]], said: Prediction) -> list[str]:
+def rendered_otherwise(prompts: Mapping[str, Sequence[Mapping[str, Any]]], said: Prediction) -> list[str]:
     """A warning where a prompt does not come out as it was sent: its hash was kept with the answer."""
     kept = {one.notes["rendered"] for one in _all(said) if "rendered" in one.notes}
-    now = {hash_of(Request(tuple(Message(**one) for one in messages))) for messages in prompts.values()}  # type: ignore[arg-type]
-    return ["the prompt does not come out as it was sent"] if kept and not kept & now else []
+    now = {hash_of(Request(tuple(_message(one) for one in messages))) for messages in prompts.values()}
+    return ["the prompt does not come out as it was sent"] if kept - now else []
+
+
+def _message(row: Mapping[str, Any]) -> Message:
+    """The inverse of `Message.to_json`."""
+    return Message(row["role"], row["content"], read_calls(row.get("tool_calls")), row.get("tool_call_id", ""))
 
 
 def _all(said: Prediction | None) -> Iterator[Prediction]:

@@ -22,6 +22,12 @@ LOOKUPS = ("fewshot", "knn")
 PER_ROW = ("ids", "texts", "answers")
 
 
+def saved_in(state: Path) -> list[Path]:
+    """Folders of all saved candidates: those of the project, and those that learning curves were measured with."""
+    roots = (state / "artifacts", state / "curves" / "artifacts")
+    return sorted(path.parent for root in roots for path in root.glob("[!.]*/candidate.json"))
+
+
 def artifacts_with(state: Path, rows: Collection[str], labels: Collection[str]) -> Iterator[tuple[Path, list[str]]]:
     """Folders of saved candidates that were made with one of the rows, each with the ids of these.
 
@@ -30,7 +36,7 @@ def artifacts_with(state: Path, rows: Collection[str], labels: Collection[str]) 
         rows: ids.
         labels: of the task: candidates of tasks with other labels only are not looked at.
     """
-    for folder in sorted(path.parent for path in (state / "artifacts").glob("[!.]*/candidate.json")):
+    for folder in saved_in(state):
         card = read_card(folder)
         found = [row for row in ids_of(card) if row in rows]
         if found and (not card.labels or set(card.labels) & set(labels)):

@@ -21,7 +21,7 @@ from tasklift.prediction import DECIMALS, Prediction, Usage
 from tasklift.strategies.artifact import Card, read_arrays, write_artifact
 from tasklift.strategies.classifier import label_indices, text_of, texts_of
 from tasklift.strategies.context import UNCUT, Cut
-from tasklift.strategies.prompt import PromptedCandidate, prediction_of
+from tasklift.strategies.prompt import LOWEST, PromptedCandidate, prediction_of
 from tasklift.strategies.prompted import Grounded
 from tasklift.strategies.prompting import check_template, prompt_parameters, rule_settings, setup_of
 from tasklift.strategies.recipe import EVERY_KIND, require, require_rows
@@ -34,6 +34,8 @@ from tasklift.worker import on_worker, timed
 
 #: Rows on which retrieval is measured when it is fitted.
 MEASURED = 500
+#: A row at similarity 0.69 votes a tenth as much as one at 0.92; and what a label without any row has.
+SHARPNESS, UNSEEN = 8, 1e-3
 SYSTEM = """{{ instruction }} {{ form }}"""
 USER = """{% for example in examples %}
 Message: {{ example.text }}
@@ -57,6 +59,8 @@ class FewShot(Grounded):
         example_tokens: most tokens of all examples together; 0: no limit.
         pool: the answer must be a label of the `pool` nearest rows; 0: any label of the task.
         skip_agreed: answer without the model where all examples carry one label.
+        retrieval_weight: how much the vote of the `pool` nearest rows counts beside a model that gives
+            log-probabilities; 0: the model alone, 1: the vote alone.
         example_chars: longer example texts are cut.
         system: Jinja2 template of the system message.
         user: Jinja2 template of the user message; sees `examples`.
@@ -74,6 +78,7 @@ class FewShot(Grounded):
     example_tokens: int = 0
     pool: int = 20
     skip_agreed: bool = True
+    retrieval_weight: float = 0.9
     example_chars: int = 400
     system: str = SYSTEM
     user: str = USER
@@ -95,6 +100,11 @@ class FewShot(Grounded):
             self.example_tokens >= 0,
             self.name,
             f"example_tokens={self.example_tokens} must be positive, or 0: no limit",
+        )
+        require(
+            0 <= self.retrieval_weight <= 1,
+            self.name,
+            f"retrieval_weight={self.retrieval_weight} must lie between 0 (the model alone) and 1 (the vote alone)",
         )
         require(self.example_chars > 0, self.name, f"example_chars={self.example_chars} must be positive")
         self.check_grounding()
@@ -217,7 +227,7 @@ class FewShotCandidate(PromptedCandidate):
         """The label that all neighbours share, or the model's choice among their labels."""
         parameters = self.card.parameters
         done = await on_worker(self._retrieve, text_of(value, self.card.input_fields))
-        order, chosen = done.value
+        order, chosen, near = done.value
         usage = Usage(cpu_s=done.cpu_s)
         if not isinstance(self.output, Label):
             answer = await self.written(value, ctx, self._examples(chosen))
@@ -232,6 +242,8 @@ class FewShotCandidate(PromptedCandidate):
             )
         allowed = self._allowed(order)
         reply, notes = await self.fitting(value, allowed, ctx, self._examples(chosen), self.model.complete)
+        if reply.log_probs is not None:
+            reply = replace(reply, log_probs=self._weighed(reply.log_probs, near))
         answered = prediction_of(reply, skipped_model=False, **notes)
         return answered.with_timing(reply.usage + usage, reply.latency_s + done.wall_s)
 
@@ -245,7 +257,7 @@ class FewShotCandidate(PromptedCandidate):
         value, _ = await self.without_foreign(value)
         text = text_of(value, self.card.input_fields)
         ctx, _ = await self.sources.around(text, ctx)
-        order, chosen = (await on_worker(self._retrieve, text)).value
+        order, chosen, _ = (await on_worker(self._retrieve, text)).value
         return self.request(value, self._allowed(order), ctx, self._examples(chosen), cut)
 
     async def asks(self, value: Input, ctx: Context) -> Request | None:
@@ -254,15 +266,30 @@ class FewShotCandidate(PromptedCandidate):
         text = text_of(value, self.card.input_fields)
         if not text.strip():
             return None
-        order, _ = (await on_worker(self._retrieve, text)).value
+        order, *_ = (await on_worker(self._retrieve, text)).value
         near = {self._store.truth[i] for i in order[: self.card.parameters["examples"]]}
         is_skipped = isinstance(self.output, Label) and self.card.parameters["skip_agreed"] and len(near) == 1
         return None if is_skipped else await self.rendered(value, ctx)
 
-    def _retrieve(self, text: str) -> tuple[list[int], list[int]]:
-        """Rows nearest to the text, nearest first; and those to show, nearest last."""
+    def _retrieve(self, text: str) -> tuple[list[int], list[int], Found]:
+        """Rows nearest to the text, nearest first; those to show, nearest last; and all that was found."""
         (found,) = self._store.near(self._embedder.encode([text]), self._picker.pool)
-        return found.rows.tolist(), self._picker.pick(found, self._store.texts)
+        return found.rows.tolist(), self._picker.pick(found, self._store.texts), found
+
+    def _weighed(self, log_probs: Mapping[str, float], near: Found) -> Mapping[str, float]:
+        """The model's log-probabilities and the neighbours' vote as one (logarithmic opinion pool).
+
+        A small model prefers some labels whatever the examples say; what was retrieved says more than it shows.
+        """
+        weight = float(self.card.parameters.get("retrieval_weight", 0.0))  # older artifacts: the model alone
+        if not weight:
+            return log_probs
+        votes = vote(near, self.labels)
+        offset = np.logaddexp.reduce(list(log_probs.values()))
+        return {
+            label: (1 - weight) * max(said - offset, LOWEST) + weight * votes[label]
+            for label, said in log_probs.items()
+        }
 
     def _allowed(self, order: Sequence[int]) -> list[str]:
         if self.card.parameters["pool"] == 0 or not isinstance(self.output, Label):
@@ -284,6 +311,14 @@ class FewShotCandidate(PromptedCandidate):
             settings["answers"] = list(self._store.answers)
         card = Card(**{**self.card.__dict__, "settings": settings})
         write_artifact(folder, card, {"vectors": self._store.vectors, "truth": self._store.truth})
+
+
+def vote(near: Found, labels: Sequence[str]) -> dict[str, float]:
+    """Label -> log of its share of the similarity of the rows found, each to the power `SHARPNESS`."""
+    strength = np.full(len(labels), UNSEEN)
+    np.add.at(strength, near.labels, np.clip(near.similarity, 0.0, 1.0) ** SHARPNESS)
+    shares = np.log(strength / strength.sum())
+    return dict(zip(labels, shares.tolist(), strict=True))
 
 
 def agreed_accuracy(vectors: Vectors, truth: NDArray[np.int64], k: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -85,7 +86,11 @@ class OneLabel:
             return
         regression = LogisticRegression(max_iter=2000, tol=1e-4, warm_start=True)
         for strength in sorted(strengths):
-            yield _head_of(regression.set_params(C=strength).fit(vectors, truth), self.width)
+            with warnings.catch_warnings():
+                # Nearly as many labels as rows is what small subsets of a learning curve are.
+                warnings.filterwarnings("ignore", "The number of unique classes is greater than", UserWarning)
+                fitted = regression.set_params(C=strength).fit(vectors, truth)
+            yield _head_of(fitted, self.width)
 
     def quality(self, scores: Scores, truth: Truth) -> float:
         """Accuracy."""

@@ -112,10 +112,16 @@ class LayeredCandidate(CardCandidate):
 
 
 def sure_of(prediction: Prediction, scale: Platt) -> float:
-    """Probability of being right that the rule compares with its threshold; 0 for a failed answer."""
-    if prediction.error is not None or prediction.confidence is None:
+    """Probability of being right that the rule compares with its threshold.
+
+    0 for what is no answer (failed, or left to a person), and for one without a confidence; a scale with a slope of 0
+    is that of a stage that never tells one, and gives all its answers the same probability.
+    """
+    is_told = prediction.confidence is not None
+    if prediction.error is not None or prediction.deferred or not (is_told or scale.slope == 0):
         return 0.0
-    return round(float(scale(np.array([prediction.confidence]))[0]), DECIMALS)
+    confidence = prediction.confidence if prediction.confidence is not None else 0.5
+    return round(float(scale(np.array([confidence]))[0]), DECIMALS)
 
 
 def _spent(stages: Sequence[Prediction]) -> tuple[Usage, float]:

@@ -34,7 +34,7 @@ from tasklift.strategies.prompted import Grounded, Sources, cited, rendered
 from tasklift.strategies.prompting import check_template, hash_of, prompt_parameters, rule_settings, setup_of
 from tasklift.strategies.recipe import EVERY_KIND, require, require_kind
 from tasklift.strategies.screen import attack_logits, limits_from, limits_of, screen_settings, screened
-from tasklift.strategies.tool_loop import Limits, answer_with_tools
+from tasklift.strategies.tool_loop import Limits, answer_with_tools, requests_of, specs_of
 from tasklift.strategies.tools import Toolset, open_toolset
 from tasklift.strategy import Context, Family, Input, Traits
 from tasklift.task import Task
@@ -167,6 +167,17 @@ class PromptedCandidate(CardCandidate):
         value, _ = await self.without_foreign(value)
         ctx, _ = await self.sources.around(text_of(value, self.card.input_fields), ctx)
         return self.request(value, self.labels, ctx, cut=cut)
+
+    async def requests(
+        self, value: Input, ctx: Context, said: Prediction | None = None, cut: Cut = UNCUT
+    ) -> list[Request]:
+        """The requests that led to an answer, in order; nothing is sent. For a plain prompt that is the one request.
+
+        Args:
+            said: the answer: its steps hold what tools gave.
+            cut: as for `rendered`.
+        """
+        return [await self.rendered(value, ctx, cut)]
 
     async def asks(self, value: Input, ctx: Context) -> Request | None:
         """What the model would be asked first; None where it is not asked."""
@@ -335,6 +346,19 @@ class PromptCandidate(PromptedCandidate):
         super().__init__(card, model)
         self.toolset = toolset
         self._bias: dict[str, Mapping[str, float] | None] = {}  # of each overlay, '' for none
+
+    async def requests(
+        self, value: Input, ctx: Context, said: Prediction | None = None, cut: Cut = UNCUT
+    ) -> list[Request]:
+        """With tools, one for each step of the way to `said`; where that is not known, the first one."""
+        asked = await self.rendered(value, ctx, cut)
+        if self.toolset is None:
+            return [asked]
+        return requests_of(asked, specs_of(self.card.parameters["tools"]["tools"]), self.output, said)
+
+    async def asks(self, value: Input, ctx: Context) -> Request | None:
+        """None with tools: what they give decides what is asked."""
+        return None if self.toolset is not None else await super().asks(value, ctx)
 
     async def answer(self, value: Input, ctx: Context) -> Prediction:
         """Ask, and correct for the model's bias where it gives log-probabilities."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import fields
 from typing import Any
 
-from tasklift.llm.model import Model, Request
+from tasklift.llm.model import Message, Model, Request
 from tasklift.llm.overlay import Material
 from tasklift.llm.template import Template
 from tasklift.rules.apply import build_rules
@@ -45,6 +46,13 @@ def rule_settings(task: Task) -> dict[str, Any]:
 
 
 def hash_of(request: Request) -> str:
-    """The beginning of a SHA-256 over the messages as they are sent."""
-    text = "\x1e".join(f"{message.role}\x1f{message.content}" for message in request.messages)
+    """The beginning of a SHA-256 over the messages as they are sent, calls of tools among them."""
+    text = "\x1e".join(f"{message.role}\x1f{message.content}{_calls(message)}" for message in request.messages)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _calls(message: Message) -> str:
+    """What a message holds beside its text; '' for a plain one."""
+    row = message.to_json()
+    beside = {name: row[name] for name in ("tool_calls", "tool_call_id") if name in row}
+    return f"\x1f{json.dumps(beside, ensure_ascii=False)}" if beside else ""

@@ -92,7 +92,7 @@ def require_kind(task: Task, who: str, kinds: frozenset[str]) -> None:
         raise UnsupportedError(
             f"{who} gives outputs of kind {', '.join(sorted(kinds))}; task {task.name} asks for kind "
             f"{task.output.kind!r}, which majority, knn, prompt and fewshot give"
-            + (", and baseline, frozen and encoder" if task.output.kind in ("labels", "number") else "")
+            + (", and baseline, frozen, encoder and layered" if task.output.kind in ("labels", "number") else "")
         )
 
 

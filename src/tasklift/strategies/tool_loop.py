@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tasklift.errors import ConfigError, DataError, InvalidOutputError
-from tasklift.llm.calls import ToolCall
+from tasklift.llm.calls import ToolCall, ToolSpec
 from tasklift.llm.model import Message, Model, Reply, Request
 from tasklift.llm.prices import TokenPrice, price_of
 from tasklift.llm.spending import most_usd, tokens_usd
 from tasklift.llm.untrusted import RULE, delimited
-from tasklift.llm.written import ask_for
+from tasklift.llm.written import ask_for, complaint_about
 from tasklift.prediction import Prediction, Usage
+from tasklift.strategies.prompting import hash_of
 from tasklift.strategies.recipe import require
 from tasklift.strategies.tools import Toolset, shown
 from tasklift.strategy import Context
@@ -67,11 +70,12 @@ class Trajectory:
         """The steps that were tool calls."""
         return [step for step in self.steps if "tool" in step.notes]
 
-    def said(self, reply: Reply) -> None:
-        """The model answered."""
-        asked = tuple({"name": call.name, "arguments": call.arguments} for call in reply.tool_calls)
-        step = Prediction(reply.text or None, usage=reply.usage, latency_s=reply.latency_s, tool_calls=asked)
-        self.steps.append(step)
+    def said(self, asked: Request, reply: Reply) -> None:
+        """The model answered; the step keeps what it takes to make the request again (`requests_of`)."""
+        calls = tuple({"id": call.id, "name": call.name, "arguments": call.arguments} for call in reply.tool_calls)
+        notes = {"step": len(self.steps) - len(self.calls) + 1, "rendered": hash_of(asked)}
+        step = Prediction(reply.text or None, usage=reply.usage, latency_s=reply.latency_s, notes=notes)
+        self.steps.append(replace(step, tool_calls=calls))
         self.usage += reply.usage
         self.latency_s += reply.latency_s
         self.messages = (*self.messages, Message("assistant", reply.text, reply.tool_calls))
@@ -80,8 +84,7 @@ class Trajectory:
         """A tool answered: its result is data between marks, never a message of its own right."""
         self.steps.append(step)
         self.latency_s += step.latency_s
-        content = delimited(shown(step), "tool_result", {"tool": call.name})
-        self.messages = (*self.messages, Message("tool", content, tool_call_id=call.id))
+        self.messages = (*self.messages, _result(call, step))
 
     def onto(self, found: Prediction) -> Prediction:
         """The final answer with the way there."""
@@ -108,15 +111,14 @@ async def gather(model: Model, toolset: Toolset, request: Request, limits: Limit
     price = _price(model, limits)
     so_far = Trajectory(_ruled(request.messages))
     while True:
-        most = max(request.max_tokens, LEAST_TOKENS)
-        asked = replace(request, messages=so_far.messages, labels=(), schema="", tools=toolset.specs, max_tokens=most)
+        asked = _asking(request, so_far.messages, toolset.specs)
         so_far.stopped = _spent(so_far, asked, limits, price, ctx)
         so_far.is_spent = bool(so_far.stopped)
         so_far.stopped = so_far.stopped or _used_up(so_far, limits)
         if so_far.stopped:
             return so_far
         reply = await model.complete(asked)
-        so_far.said(reply)
+        so_far.said(asked, reply)
         if not reply.tool_calls:
             so_far.text = reply.text
             return so_far
@@ -126,6 +128,22 @@ async def gather(model: Model, toolset: Toolset, request: Request, limits: Limit
                 so_far.gave(call, replace(refused, notes={"tool": call.name, "arguments": call.arguments}))
             else:
                 so_far.gave(call, await toolset.call(call, ctx.permissions))
+
+
+def _asking(request: Request, messages: tuple[Message, ...], specs: tuple[ToolSpec, ...]) -> Request:
+    """A step of the loop: tools instead of labels or a schema, which are for the final answer."""
+    most = max(request.max_tokens, LEAST_TOKENS)
+    return replace(request, messages=messages, labels=(), schema="", tools=specs, max_tokens=most)
+
+
+def _result(call: ToolCall, step: Prediction) -> Message:
+    """What a tool gave, as the model is shown it."""
+    return Message("tool", delimited(shown(step), "tool_result", {"tool": call.name}), tool_call_id=call.id)
+
+
+def _last(request: Request, messages: tuple[Message, ...], output: Output) -> Request:
+    """The request for the final answer, without tools."""
+    return replace(request, messages=(*messages, Message("user", f"Answer now. {output.form}")))
 
 
 def _spent(so_far: Trajectory, asked: Request, limits: Limits, price: TokenPrice | None, ctx: Context) -> str:
@@ -183,12 +201,56 @@ async def answer_with_tools(
     try:
         return so_far.onto(Prediction(output.read(so_far.text)))
     except DataError:
-        last = replace(request, messages=(*so_far.messages, Message("user", f"Answer now. {output.form}")))
+        last = _last(request, so_far.messages, output)
+    notes: dict[str, Any] = {"rendered": hash_of(last)}
     if request.labels:
         reply = await model.complete(last)
-        return so_far.onto(Prediction(reply.text, usage=reply.usage, latency_s=reply.latency_s))
+        return so_far.onto(Prediction(reply.text, usage=reply.usage, latency_s=reply.latency_s, notes=notes))
     found = await ask_for(model, last, output)
+    notes |= {"mended": not found.problem, "first_answer": found.first} if found.mended else {}
+    rest: dict[str, Any] = {"usage": found.usage, "latency_s": found.latency_s, "notes": notes}
     if found.problem:
-        failed = Prediction.failed(InvalidOutputError.kind, found.problem)
-        return so_far.onto(failed.with_timing(found.usage, found.latency_s))
-    return so_far.onto(Prediction(found.answer, usage=found.usage, latency_s=found.latency_s))
+        return so_far.onto(Prediction.failed(InvalidOutputError.kind, found.problem, **rest))
+    return so_far.onto(Prediction(found.answer, **rest))
+
+
+def requests_of(
+    request: Request, specs: tuple[ToolSpec, ...], output: Output, said: Prediction | None
+) -> list[Request]:
+    """Every request that led to an answer with tools, made again from its stored steps; nothing is sent or run.
+
+    Args:
+        request: the question, as `answer_with_tools` was given it.
+        specs: the tools as the model was told of them.
+        said: the answer, or what stands around it; None, or one without steps: only the first request is known.
+    """
+    messages, found, calls = _ruled(request.messages), list[Request](), list[ToolCall]()
+    way = next(_ways(said), None)
+    for step in way.children if way else ():
+        if "step" in step.notes:
+            found.append(_asking(request, messages, specs))
+            calls = [ToolCall(one["id"], one["name"], one["arguments"]) for one in step.tool_calls]
+            messages = (*messages, Message("assistant", step.output or "", tuple(calls)))
+        elif "tool" in step.notes and calls:
+            messages = (*messages, _result(calls.pop(0), step))
+    if way is None or not found:
+        return [_asking(request, messages, specs)]
+    if "rendered" in way.notes:
+        found.append(_last(request, messages, output))
+        if "first_answer" in way.notes:
+            found.append(complaint_about(found[-1], way.notes["first_answer"], output))
+    return found
+
+
+def specs_of(told: Sequence[dict[str, Any]]) -> tuple[ToolSpec, ...]:
+    """The tools of a card, as the model was told of them."""
+    return tuple(ToolSpec(one["name"], one["description"], one["schema"]) for one in told)
+
+
+def _ways(said: Prediction | None) -> Iterator[Prediction]:
+    """Answers with their steps, among an answer and what is in it."""
+    if said is not None:
+        if any("step" in child.notes for child in said.children):
+            yield said
+        for child in said.children:
+            yield from _ways(child)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-import aiosmtplib
+from aiosmtplib import SMTPAuthenticationError
 
 from tasklift.errors import ConfigError
 from tasklift_inbox.channels.base import (
@@ -31,16 +31,20 @@ from tasklift_inbox.errors import MediaError, Outcome, SendError, SignatureError
 from tasklift_inbox.mail import tokens
 from tasklift_inbox.mail.bounces import Bounce, read_bounces
 from tasklift_inbox.mail.html import text_of_html
-from tasklift_inbox.mail.mailbox import MAILBOX_ERRORS, Login, Mailbox
+from tasklift_inbox.mail.mailbox import MAILBOX_ERRORS, Login, LoginRefusedError, Mailbox
+from tasklift_inbox.mail.oauth import Grant, TokenSource
 from tasklift_inbox.mail.reading import Address, File, Mail, base_subject, part_bytes, read_mail, stable_hash
 from tasklift_inbox.mail.rules import authentication, automatic_reason, is_report
+from tasklift_inbox.mail.submission import SMTP_ERRORS, SmtpServer, Submission, failure
 from tasklift_inbox.mail.trimming import trim_reply
 from tasklift_inbox.mail.writing import write_mail
 
 _MB = 1024 * 1024
 _CHUNK = 64 * 1024
 _KINDS = ("image", "audio", "video")
-_TIMEOUT_S = 30.0
+_FILES = ("image", "audio", "voice", "video", "document")
+_NEW_PASSWORD = "the password is wrong or was revoked: give a new one with `channel add --replace`"  # noqa: S105
+_NO_RIGHTS = "may this user use IMAP and SMTP AUTH, and has the application the rights? See docs/inbox/email.md"
 
 
 class EmailChannel:
@@ -56,7 +60,12 @@ class EmailChannel:
         Field("smtp_port", "465 with ssl, 587 with starttls", default="465"),
         Field("security", "ssl, starttls (SMTP) or none (a server on this machine)", default="ssl"),
         Field("user", "user name at both servers; the address where it is empty", is_optional=True),
-        Field("password", "an app password, where your provider has them", is_secret=True),
+        Field("password", "an app password, where your provider has them", is_secret=True, unless="token_url"),
+        Field("token_url", "with OAuth: where access tokens are asked for", is_optional=True),
+        Field("client_id", "with OAuth: the application's id", is_optional=True),
+        Field("client_secret", "with OAuth: the application's secret", is_secret=True, is_optional=True),
+        Field("refresh_token", "with OAuth: from the sign-in", is_secret=True, is_optional=True),
+        Field("scope", "with OAuth: the rights that are asked for", is_optional=True),
         Field("sent_folder", "where your provider keeps what it sent, such as Sent", is_optional=True),
         Field("history_days", "how far back the mailbox is read at first", default="3"),
         Field("plus_addressing", "yes where mail to name+anything@ arrives", default="no"),
@@ -65,7 +74,10 @@ class EmailChannel:
     abilities = Abilities(
         text_chars=200_000,
         caption_chars=200_000,
-        attachment_bytes=dict.fromkeys(("image", "audio", "voice", "video", "document"), 20 * _MB),
+        caption_kinds=frozenset(_FILES),
+        attachments_per_message=50,
+        total_bytes=20 * _MB,
+        attachment_bytes=dict.fromkeys(_FILES, 20 * _MB),
         download_bytes=50 * _MB,
         per_account_s=2,
         per_chat_s=0.2,
@@ -76,6 +88,7 @@ class EmailChannel:
 
     def __init__(self, config: ChannelConfig, tools: Tools) -> None:
         self.config, self._key = config, tools.signing_key
+        self._tokens = self._token_source(tools)
         self._address = config.external_id.strip().lower()
         self._own = {self._address, *str(config.settings.get("aliases") or "").lower().split()}
         if "@" not in self._address:
@@ -95,13 +108,50 @@ class EmailChannel:
         """How far back the mailbox is read at first."""
         return float(self._setting("history_days", "3"))
 
-    @property
-    def login(self) -> Login:
-        """Of the IMAP server."""
+    async def login(self, refused: str = "") -> Login:
+        """Of both servers.
+
+        Args:
+            refused: a token that a server did not take.
+
+        Raises:
+            SendError: no access token can be had.
+        """
         user = self._setting("user", self.config.external_id)
         security = "none" if self._setting("security") == "none" else "ssl"
-        port = int(self._setting("imap_port", "993"))
-        return Login(self._setting("imap_host"), port, user, self.config.secret("password"), security)
+        where = (self._setting("imap_host"), int(self._setting("imap_port", "993")), user)
+        if self._tokens is None:
+            return Login(*where, self.config.secret("password"), security)
+        return Login(*where, "", security, await self._tokens.access_token(refused))
+
+    async def open_mailbox(self) -> Mailbox:
+        """Log in to the IMAP server; where it does not take our token any more, with a new one.
+
+        Raises:
+            SendError: no access token can be had.
+            MAILBOX_ERRORS: the server is not there, or refuses us.
+        """
+        login = await self.login()
+        try:
+            return await asyncio.to_thread(Mailbox, login)
+        except LoginRefusedError:
+            if not login.token:
+                raise
+        return await asyncio.to_thread(Mailbox, await self.login(login.token))
+
+    def _token_source(self, tools: Tools) -> TokenSource | None:
+        """None where a password is used."""
+        url = self._setting("token_url")
+        if not url:
+            return None
+        if tools.tokens is None or not url.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+            raise ConfigError(f"channel {self.config.id}: token_url is an https address, not {url!r}")
+        known = {name: secret.reveal() for name, secret in self.config.credentials.items()}
+        secrets = (known.get("client_secret", ""), known.get("refresh_token", ""))
+        if not any(secrets):
+            raise ConfigError(f"channel {self.config.id}: token_url needs a refresh_token or a client_secret")
+        grant = Grant(url, self._setting("client_id"), *secrets, self._setting("scope"))
+        return TokenSource(self.config.id, grant, tools.http, tools.tokens)
 
     def verify(self, headers: Mapping[str, str], body: bytes) -> None:
         """Mail is fetched, never brought by HTTP."""
@@ -176,43 +226,32 @@ class EmailChannel:
             reply_to = tokens.plus_address(self._key, self.config.id, number, self._address)
         message = write_mail(outgoing, self._address, self._setting("display_name"), reply_to)
         sender = "" if outgoing.is_automatic else self._address
-        server = self._server()
-        try:
-            await self._connect(server)
-            await server.mail(sender, encoding="utf-8" if server.supports_extension("smtputf8") else "ascii")
-            await server.rcpt(str(outgoing.mail.get("to") or outgoing.to))
-            await self._data(server, bytes(message))
-        except aiosmtplib.SMTPException as error:
-            raise _failure(error) from error
-        except OSError as error:
-            raise SendError(f"no connection to the SMTP server: {error}", Outcome.RETRY) from error
-        finally:
-            server.close()
+        async with Submission(self._server) as submission:
+            await self._log_in(submission)
+            await submission.hand_in(sender, [str(outgoing.mail.get("to") or outgoing.to)], bytes(message))
         return Sent(str(outgoing.mail["message_id"]))
 
-    def _server(self) -> aiosmtplib.SMTP:
-        security = self._setting("security", "ssl")
-        return aiosmtplib.SMTP(
-            hostname=self._setting("smtp_host"),
-            port=int(self._setting("smtp_port", "465")),
-            timeout=_TIMEOUT_S,
-            use_tls=security == "ssl",
-            start_tls=security == "starttls",
-        )
+    @property
+    def _server(self) -> SmtpServer:
+        port = int(self._setting("smtp_port", "465"))
+        return SmtpServer(self._setting("smtp_host"), port, self._setting("security", "ssl"))
 
-    async def _connect(self, server: aiosmtplib.SMTP) -> None:
-        await server.connect()
-        if self._setting("security", "ssl") != "none" or server.supports_extension("auth"):
-            await server.login(self.login.user, self.login.password)
+    async def _log_in(self, submission: Submission) -> None:
+        """Where the server does not take our token any more, with a new one.
 
-    async def _data(self, server: aiosmtplib.SMTP, content: bytes) -> None:
+        Raises:
+            SendError: what it means.
+        """
+        login = await self.login()
         try:
-            await server.data(content)
-        except aiosmtplib.SMTPResponseException:
-            raise
-        except (aiosmtplib.SMTPException, OSError) as error:
-            words = f"the connection broke while the mail was sent ({type(error).__name__}): it may have been taken"
-            raise SendError(words, Outcome.UNKNOWN) from error
+            try:
+                await submission.log_in(login)
+            except SMTPAuthenticationError:
+                if not login.token:
+                    raise
+                await submission.log_in(await self.login(login.token))
+        except SMTP_ERRORS as error:
+            raise failure(error, _NO_RIGHTS if login.token else _NEW_PASSWORD) from error
 
     async def lookup(self, outgoing: Outgoing) -> Sent | NotSent | None:
         """Providers that keep what they sent can be asked for its Message-ID; that it is not there proves nothing."""
@@ -221,12 +260,12 @@ class EmailChannel:
             return None
         identity = str(outgoing.mail["message_id"])
 
-        def look() -> bool:
-            with Mailbox(self.login) as box:
+        def look(box: Mailbox) -> bool:
+            with box:
                 return box.has(identity, [folder])
 
         try:
-            return Sent(identity) if await asyncio.to_thread(look) else None
+            return Sent(identity) if await asyncio.to_thread(look, await self.open_mailbox()) else None
         except MAILBOX_ERRORS as error:
             raise SendError(f"the mailbox cannot be asked: {error}", Outcome.RETRY) from error
 
@@ -241,24 +280,27 @@ class EmailChannel:
 
     async def check(self) -> list[Check]:
         """Log in to both servers."""
-        checks = [await asyncio.to_thread(self._check_imap)]
-        server = self._server()
-        what = f"SMTP at {self._setting('smtp_host')}:{self._setting('smtp_port', '465')}"
-        try:
-            await self._connect(server)
-            checks.append(Check(what))
-        except (aiosmtplib.SMTPException, OSError) as error:
-            checks.append(Check(what, str(error)[:300], "host, port, security, user and password; an app password?"))
-        finally:
-            server.close()
-        return checks
+        return [await self._check_imap(), await self._check_smtp()]
 
-    def _check_imap(self) -> Check:
-        what = f"IMAP at {self.login.host}:{self.login.port}"
+    async def _check_imap(self) -> Check:
+        what = f"IMAP at {self._setting('imap_host')}:{self._setting('imap_port', '993')}"
         try:
-            Mailbox(self.login).close()
+            (await self.open_mailbox()).close()
+        except SendError as error:
+            return Check(what, str(error), error.remedy or "try again in a minute")
         except MAILBOX_ERRORS as error:
-            return Check(what, str(error)[:300], "host, port, user and password; is IMAP switched on in the mailbox?")
+            remedy = "host, port, user and password; is IMAP switched on in the mailbox?"
+            return Check(what, str(error)[:300], _NO_RIGHTS if self._tokens else remedy)
+        return Check(what)
+
+    async def _check_smtp(self) -> Check:
+        what = f"SMTP at {self._server.host}:{self._server.port}"
+        async with Submission(self._server) as submission:
+            try:
+                await self._log_in(submission)
+            except SendError as error:
+                remedy = "host, port, security, user and password; an app password?"
+                return Check(what, str(error)[:300], error.remedy or remedy)
         return Check(what)
 
     def setup(self, hook_url: str) -> Sequence[str]:
@@ -285,18 +327,3 @@ def _bounced(bounce: Bounce, identity: str, at: float) -> Item:
     blocks = f"mail to {bounce.address} comes back: {bounce.status} {bounce.reason}" if bounce.is_address else ""
     value = "failed" if bounce.is_permanent else "delayed"
     return Changed("", bounce.original, "status", key, at, value, bounce.address, details, blocks=blocks)
-
-
-def _failure(error: aiosmtplib.SMTPException) -> SendError:
-    if isinstance(error, SendError):
-        return error
-    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-        remedy = "the password is wrong or was revoked: give a new one with `channel add --replace`"
-        return SendError(f"the SMTP server refuses the login: {error.message}", Outcome.CHANNEL, remedy=remedy)
-    if isinstance(error, aiosmtplib.SMTPResponseException):
-        said, code = f"{error.code} {error.message}", str(error.code)
-        if 500 <= error.code < 600:
-            is_address = isinstance(error, aiosmtplib.SMTPRecipientRefused) and "5.7." not in error.message
-            return SendError(said, Outcome.STOP, provider_code=code, blocks=is_address)
-        return SendError(said, Outcome.RETRY, provider_code=code)
-    return SendError(f"the SMTP server did not answer ({type(error).__name__})", Outcome.RETRY)

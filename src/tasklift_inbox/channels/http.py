@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 
 from tasklift_inbox.errors import MediaError, Outcome, SendError
+from tasklift_inbox.texts import one_line
 
 _CHUNK = 64 * 1024
 _LONGEST_ANSWER = 4 * 2**20
@@ -106,7 +107,7 @@ def _form(fields: Mapping[str, str | tuple[str, str, bytes]]) -> aiohttp.FormDat
         if isinstance(value, str):
             form.add_field(name, value)
         else:
-            form.add_field(name, io.BytesIO(value[2]), filename=value[0], content_type=value[1])
+            form.add_field(name, io.BytesIO(value[2]), filename=one_line(value[0]) or "file", content_type=value[1])
     return form
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from tasklift.errors import ConfigError
 from tasklift_inbox.channels.base import Abilities, ChannelConfig, Check, Field, Outgoing, Sent, Tools
-from tasklift_inbox.channels.messenger import kind_of, sent_of
+from tasklift_inbox.channels.messenger import kind_of, reaction_of, sent_of
 from tasklift_inbox.channels.meta import GRAPH_VERSION, PageChannel
 from tasklift_inbox.channels.reading import mapping, objects, text_of
 
@@ -37,6 +37,7 @@ class InstagramChannel(PageChannel):
     abilities = Abilities(
         text_chars=1000,
         caption_chars=0,
+        reactions=("❤",),
         attachment_bytes={"image": 8 * _MB, "audio": 25 * _MB, "voice": 25 * _MB, "video": 25 * _MB},
         download_bytes=25 * _MB,
         window_s=24 * 3600,
@@ -61,13 +62,17 @@ class InstagramChannel(PageChannel):
 
     async def send(self, outgoing: Outgoing) -> Sent:
         """One message; a file is named by an address of ours that is good for an hour."""
+        if outgoing.reaction is not None:
+            body = reaction_of(outgoing.to, outgoing.reaction, "love")
+            await self.graph_ok("POST", f"{self._node}/messages", json=body)
+            return Sent("")
         message: dict[str, Any] = {"metadata": outgoing.outbox_id}
         if outgoing.uploads:
             upload = outgoing.uploads[0]
             message["attachment"] = {"type": _TYPES[upload.kind], "payload": {"url": upload.url}}
         else:
             message["text"] = outgoing.text
-        body: dict[str, Any] = {"recipient": {"id": outgoing.to}, "message": message, **kind_of(outgoing)}
+        body = {"recipient": {"id": outgoing.to}, "message": message, **kind_of(outgoing)}
         if outgoing.reply_to:
             body["reply_to"] = {"mid": outgoing.reply_to}
         return sent_of(await self.graph_ok("POST", f"{self._node}/messages", json=body))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from tasklift_inbox.channels.base import Abilities, Check, Field, Outgoing, Sent
+from tasklift_inbox.channels.base import ANY, Abilities, Check, Field, Outgoing, Reaction, Sent
 from tasklift_inbox.channels.meta import PageChannel
 from tasklift_inbox.channels.reading import text_of
 from tasklift_inbox.errors import Outcome, SendError
@@ -32,6 +32,7 @@ class MessengerChannel(PageChannel):
     abilities = Abilities(
         text_chars=2000,
         caption_chars=0,
+        reactions=ANY,
         attachment_bytes=dict.fromkeys(_TYPES, 25 * _MB),
         download_bytes=25 * _MB,
         window_s=24 * 3600,
@@ -44,7 +45,11 @@ class MessengerChannel(PageChannel):
     )
 
     async def send(self, outgoing: Outgoing) -> Sent:
-        """One message; a file goes along in the same request."""
+        """One message, a file in the same request; or a reaction."""
+        if outgoing.reaction is not None:
+            body = reaction_of(outgoing.to, outgoing.reaction)
+            await self.graph_ok("POST", f"{self.config.external_id}/messages", json=body)
+            return Sent("")
         message: dict[str, Any] = {"metadata": outgoing.outbox_id}
         wish = {"recipient": {"id": outgoing.to}, **kind_of(outgoing)}
         if outgoing.reply_to:
@@ -91,6 +96,18 @@ def kind_of(outgoing: Outgoing) -> dict[str, str]:
     if outgoing.beyond_window:
         return {"messaging_type": "MESSAGE_TAG", "tag": "HUMAN_AGENT"}
     return {"messaging_type": "RESPONSE"}
+
+
+def reaction_of(to: str, reaction: Reaction, name: str = "") -> dict[str, Any]:
+    """The sender action that reacts, or takes it back; `name` in place of the emoji."""
+    payload = {"message_id": reaction.target}
+    if not reaction.emoji:
+        return {"recipient": {"id": to}, "sender_action": "unreact", "payload": payload}
+    return {
+        "recipient": {"id": to},
+        "sender_action": "react",
+        "payload": {**payload, "reaction": name or reaction.emoji},
+    }
 
 
 def sent_of(answer: Mapping[str, Any]) -> Sent:

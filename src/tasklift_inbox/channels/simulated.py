@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from tasklift_inbox.channels.base import (
+    ANY,
     Abilities,
     Arrived,
     Changed,
@@ -42,6 +43,9 @@ class SimulatedChannel:
         caption_chars=1024,
         attachment_bytes=dict.fromkeys(("image", "audio", "voice", "video", "document"), 5 * 2**20),
         download_bytes=5 * 2**20,
+        caption_kinds=frozenset({"image", "audio", "voice", "video", "document"}),
+        reactions=ANY,
+        sends_locations=True,
         per_account_s=1000,
         per_chat_s=1000,
         burst=1000,
@@ -66,18 +70,18 @@ class SimulatedChannel:
     def parse(self, headers: Mapping[str, str], body: bytes, received_at: float) -> list[Item]:
         """`messages` with from, id, text, at, and optionally name and reply_to; `edits` with target, id, text, at."""
         found: list[Item] = []
-        data = json_object(body)
+        data, key_of_body = json_object(body), sha256_key(body)
         for message in objects(data.get("messages")):
             person = Person(text_of(message.get("from")) or "unknown", text_of(message.get("name")))
             at = seconds(message.get("at"), received_at)
-            identity = text_of(message.get("id")) or sha256_key(body)
+            identity = text_of(message.get("id")) or key_of_body
             kind = "text" if isinstance(message.get("text"), str) else "unsupported"
             details: dict[str, Any] = {} if kind == "text" else {"content": message}
             reply = text_of(message.get("reply_to")) or None
             found.append(Arrived("", person, identity, at, kind, text_of(message.get("text")), (), reply, details))
         for edit in objects(data.get("edits")):
             at = seconds(edit.get("at"), received_at)
-            key = text_of(edit.get("id")) or sha256_key(body)
+            key = text_of(edit.get("id")) or key_of_body
             found.append(Changed("", text_of(edit.get("target")), "edit", key, at, text_of(edit.get("text"))))
         return found
 

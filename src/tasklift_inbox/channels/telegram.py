@@ -22,6 +22,7 @@ from tasklift_inbox.channels.base import (
     Outgoing,
     Part,
     Person,
+    Reaction,
     Sent,
     Tools,
 )
@@ -47,6 +48,12 @@ _METHODS = {
     "image": ("sendPhoto", "photo"), "video": ("sendVideo", "video"), "audio": ("sendAudio", "audio"),
     "voice": ("sendVoice", "voice"), "document": ("sendDocument", "document"), "sticker": ("sendSticker", "sticker"),
 }  # fmt: skip
+#: What a bot may react with: ReactionTypeEmoji of the Bot API.
+_EMOJI = """
+❤ 👍 👎 🔥 🥰 👏 😁 🤔 🤯 😱 🤬 😢 🎉 🤩 🤮 💩 🙏 👌 🕊 🤡 🥱 🥴 😍 🐳 ❤‍🔥 🌚
+🌭 💯 🤣 ⚡ 🍌 🏆 💔 🤨 😐 🍓 🍾 💋 🖕 😈 😴 😭 🤓 👻 👨‍💻 👀 🎃 🙈 😇 😨 🤝 ✍
+🤗 🫡 🎅 🎄 ☃ 💅 🤪 🗿 🆒 💘 🙉 🦄 😘 💊 🙊 😎 👾 🤷‍♂ 🤷 🤷‍♀ 😡
+"""
 #: Fields of a message that say nothing about its content.
 _FRAME = frozenset({
     "message_id", "from", "chat", "date", "sender_chat", "business_connection_id", "message_thread_id",
@@ -66,6 +73,9 @@ class TelegramChannel:
     abilities = Abilities(
         text_chars=4096,
         caption_chars=1024,
+        caption_kinds=frozenset({"image", "video", "audio", "voice", "document"}),
+        reactions=tuple(_EMOJI.split()),
+        sends_locations=True,
         attachment_bytes={"image": 10 * _MB, "video": 50 * _MB, "audio": 50 * _MB, "voice": 50 * _MB}
         | {"document": 50 * _MB, "sticker": _MB // 2},
         download_bytes=20 * _MB,
@@ -186,24 +196,12 @@ class TelegramChannel:
         raise _failure(answer)
 
     async def send(self, outgoing: Outgoing) -> Sent:
-        """One message."""
-        reply = (outgoing.reply_to or "").rpartition(":")[2]
-        parameters = {"message_id": int(reply), "allow_sending_without_reply": True} if reply.isdigit() else None
-        if outgoing.uploads:
-            upload = outgoing.uploads[0]
-            method, field = _METHODS[upload.kind]
-            form: dict[str, Any] = {"chat_id": outgoing.to, field: (upload.name, upload.mime, upload.content)}
-            if outgoing.text:
-                form["caption"] = outgoing.text
-            if parameters:
-                form["reply_to_message_id"] = str(parameters["message_id"])
-            message = await self.api(method, form=form, timeout_s=120)
-        else:
-            body: dict[str, Any] = {"chat_id": outgoing.to, "text": outgoing.text}
-            if parameters:
-                body["reply_parameters"] = parameters
-            message = await self.api("sendMessage", json=body)
-        found = mapping(message)
+        """One message, or a reaction."""
+        if outgoing.reaction is not None:
+            await self.api("setMessageReaction", json=_reaction(outgoing.to, outgoing.reaction))
+            return Sent("")
+        method, parts = _call(outgoing)
+        found = mapping(await self.api(method, **parts))
         if not found.get("message_id"):
             raise SendError("the answer names no message: it may have been sent", Outcome.UNKNOWN)
         return Sent(f"{outgoing.to}:{text_of(found['message_id'])}")
@@ -268,6 +266,36 @@ class TelegramChannel:
         if self.config.settings.get("mode", "polling") == "polling":
             return ["The worker asks Telegram for messages (long polling): nothing has to be set up."]
         return [f"Telegram is told to send updates to {hook_url} by `tasklift-inbox channel check --fix`."]
+
+
+def _call(outgoing: Outgoing) -> tuple[str, dict[str, Any]]:
+    """The method that sends a message, and its parameters."""
+    reply = (outgoing.reply_to or "").rpartition(":")[2]
+    if outgoing.uploads:
+        upload = outgoing.uploads[0]
+        method, field = _METHODS[upload.kind]
+        form: dict[str, Any] = {"chat_id": outgoing.to, field: (upload.name, upload.mime, upload.content)}
+        if outgoing.text:
+            form["caption"] = outgoing.text
+        if reply.isdigit():
+            form["reply_to_message_id"] = reply
+        return method, {"form": form, "timeout_s": 120}
+    body: dict[str, Any] = {"chat_id": outgoing.to}
+    if reply.isdigit():
+        body["reply_parameters"] = {"message_id": int(reply), "allow_sending_without_reply": True}
+    if outgoing.location is None:
+        return "sendMessage", {"json": body | {"text": outgoing.text}}
+    where = dict(outgoing.location)
+    name, address = where.pop("name", ""), where.pop("address", "")
+    if name or address:
+        return "sendVenue", {"json": body | where | {"title": name or address, "address": address or name}}
+    return "sendLocation", {"json": body | where}
+
+
+def _reaction(chat: str, reaction: Reaction) -> dict[str, Any]:
+    emoji = reaction.emoji.replace("\ufe0f", "")
+    wanted = [{"type": "emoji", "emoji": emoji}] if emoji else []
+    return {"chat_id": chat, "message_id": int(reaction.target.rpartition(":")[2]), "reaction": wanted}
 
 
 def _content(body: Mapping[str, Any]) -> tuple[str, str, tuple[Part, ...], dict[str, Any]]:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from tasklift_inbox.channels.base import (
+    ANY,
     Abilities,
     Arrived,
     Changed,
@@ -59,6 +60,9 @@ class WhatsAppChannel(MetaChannel):
     abilities = Abilities(
         text_chars=4096,
         caption_chars=1024,
+        caption_kinds=frozenset({"image", "video", "document"}),
+        reactions=ANY,
+        sends_locations=True,
         attachment_bytes={"image": 5 * _MB, "audio": 16 * _MB, "voice": 16 * _MB, "video": 16 * _MB}
         | {"document": 100 * _MB, "sticker": _MB // 2},
         download_bytes=100 * _MB,
@@ -94,6 +98,11 @@ class WhatsAppChannel(MetaChannel):
             message["context"] = {"message_id": outgoing.reply_to}
         if outgoing.template is not None:
             message |= {"type": "template", "template": _template(outgoing.template)}
+        elif outgoing.reaction is not None:
+            reaction = {"message_id": outgoing.reaction.target, "emoji": outgoing.reaction.emoji}
+            message |= {"type": "reaction", "reaction": reaction}
+        elif outgoing.location is not None:
+            message |= {"type": "location", "location": dict(outgoing.location)}
         elif outgoing.uploads:
             message |= await self._media(outgoing.uploads[0], outgoing.text)
         else:
@@ -118,7 +127,7 @@ class WhatsAppChannel(MetaChannel):
             raise
         kind = "audio" if upload.kind == "voice" else upload.kind
         media: dict[str, Any] = {"id": text_of(answer.get("id"))}
-        if caption and kind in ("image", "video", "document"):
+        if caption:
             media["caption"] = caption
         if kind == "document":
             media["filename"] = upload.name

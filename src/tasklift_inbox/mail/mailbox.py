@@ -6,6 +6,7 @@ Blocking; called in a thread.
 
 from __future__ import annotations
 
+import imaplib
 import re
 import ssl
 import time
@@ -14,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from imap_tools import BaseMailBox, MailBox, MailBoxUnencrypted
-from imap_tools.errors import ImapToolsError
+from imap_tools.errors import ImapToolsError, MailboxLoginError
+
+from tasklift_inbox.mail.oauth import chosen_mechanism, sasl_answer
 
 _UID = re.compile(rb"UID (\d+)")
 _SIZE = re.compile(rb"RFC822\.SIZE (\d+)")
@@ -24,18 +27,23 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 #: Servers may drop an IDLE after 30 minutes (RFC 2177).
 _RENEW_IDLE_S = 25 * 60.0
 #: What this module raises where the server does not do what it should.
-MAILBOX_ERRORS = (OSError, ImapToolsError, ssl.SSLError)
+MAILBOX_ERRORS = (OSError, ImapToolsError, imaplib.IMAP4.error, ssl.SSLError)
+
+
+class LoginRefusedError(ImapToolsError):
+    """The server does not take this password, or this token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How to reach a mailbox. `security`: ssl, or none (for a server on this machine)."""
+    """How to reach a mailbox. `security`: ssl, or none (for a server on this machine). `token`: OAuth, no password."""
 
     host: str
     port: int
     user: str
     password: str = field(repr=False)
     security: str = "ssl"
+    token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +67,44 @@ class Mailbox:
         kind = MailBox if login.security == "ssl" else MailBoxUnencrypted
         self._box: BaseMailBox = kind(login.host, login.port, timeout=_TIMEOUT_S)
         try:
-            self._box.login(login.user, login.password, initial_folder=None)
+            self._log_in(login)
             self._select(folder)
         except BaseException:
             self._box.client.shutdown()
             raise
         self._folder, self._idle_since = folder, 0.0
+
+    def _log_in(self, login: Login) -> None:
+        try:
+            if login.token:
+                self._bearer(login)
+            else:
+                self._box.login(login.user, login.password, initial_folder=None)
+        except imaplib.IMAP4.abort:
+            raise  # the connection broke
+        except (MailboxLoginError, imaplib.IMAP4.error) as error:
+            raise LoginRefusedError(str(error)) from error
+
+    def _bearer(self, login: Login) -> None:
+        """A server that refuses says why in a second challenge, which has to be answered."""
+        client = self._box.client
+        offered = {str(name).upper().removeprefix("AUTH=") for name in client.capabilities}
+        mechanism = chosen_mechanism(offered)
+        if not mechanism:
+            raise LoginRefusedError(f"{login.host} takes no log-in by OAuth (neither XOAUTH2 nor OAUTHBEARER)")
+        answers = [sasl_answer(mechanism, login.user, login.token, login.host, login.port)]
+        reasons: list[str] = []
+
+        def answer(challenge: bytes) -> bytes:
+            if answers:
+                return answers.pop()
+            reasons.append(challenge.decode("utf-8", "replace"))
+            return b"" if mechanism == "XOAUTH2" else b"\1"
+
+        try:
+            client.authenticate(mechanism, answer)
+        except imaplib.IMAP4.error as error:
+            raise type(error)(" ".join([str(error), *reasons])) from error
 
     def _select(self, folder: str) -> None:
         self._box.folder.set(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -17,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tasklift_inbox.channels.base import Outgoing
 from tasklift_inbox.mail.reading import base_subject
 from tasklift_inbox.tables import messages
+from tasklift_inbox.texts import one_line
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 _MOST_REFERENCES = 30
 
 
@@ -78,11 +77,6 @@ def write_mail(outgoing: Outgoing, sender: str, shown: str, reply_to: str) -> Em
             filename=one_line(upload.name),
         )
     return message
-
-
-def one_line(text: str) -> str:
-    """Without line breaks and control characters: nothing in it begins a header of its own."""
-    return _CONTROL.sub(" ", text).strip()[:900]
 
 
 def _address(address: str, shown: str) -> Address | str:

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from tasklift.errors import TaskliftError
 
 DOMAIN = "example.test"
 PASSWORD = "mail"  # noqa: S105
+_DOVECOT_PARTS = (Path("/usr/lib/dovecot"), Path("/usr/libexec/dovecot"))
 _DOVECOT = """
 base_dir = {folder}/run
 state_dir = {folder}/state
@@ -30,12 +31,12 @@ protocols = imap lmtp
 listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
-auth_mechanisms = plain login
+auth_mechanisms = plain login{oauth_mechanisms}
 mail_location = maildir:{folder}/mail/%u
 recipient_delimiter = +
 first_valid_uid = 1
 mail_max_userip_connections = 50
-passdb {{
+{oauth_passdb}passdb {{
   driver = passwd-file
   args = scheme=plain username_format=%Lu {folder}/users
 }}
@@ -51,6 +52,12 @@ service imap-login {{
     port = 0
   }}
 }}
+service auth {{
+  inet_listener {{
+    address = 127.0.0.1
+    port = {sasl}
+  }}
+}}
 service lmtp {{
   inet_listener lmtp {{
     address = 127.0.0.1
@@ -60,6 +67,20 @@ service lmtp {{
 namespace inbox {{
   inbox = yes
 }}
+"""
+#: Tokens are looked up where they were made, RFC 7662.
+_OAUTH_PASSDB = """passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {folder}/oauth.conf
+}}
+"""
+_OAUTH = """introspection_mode = post
+introspection_url = {url}
+force_introspection = yes
+active_attribute = active
+active_value = true
+username_attribute = username
 """
 _MAIN = """
 compatibility_level = 3.6
@@ -78,6 +99,9 @@ virtual_mailbox_domains = example.test
 virtual_transport = lmtp:inet:127.0.0.1:{lmtp}
 lmtp_destination_recipient_limit = 1
 smtpd_authorized_xforward_hosts =
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = inet:127.0.0.1:{sasl}
 message_size_limit = 60000000
 mailbox_size_limit = 0
 smtpd_client_connection_rate_limit = 0
@@ -111,6 +135,8 @@ postlog unix-dgram n - n - 1 postlogd
 def missing_mail_servers() -> str:
     """Why they cannot be started here; '' where they can."""
     absent = [name for name in ("dovecot", "postfix") if _program(name) is None]
+    if "dovecot" not in absent and not any((folder / "lmtp").exists() for folder in _DOVECOT_PARTS):
+        absent.append("dovecot's lmtp")  # a package of its own
     if absent:
         return f"{' and '.join(absent)} not installed (Debian: apt-get install dovecot-imapd dovecot-lmtpd postfix)"
     return "" if os.geteuid() == 0 else "dovecot and postfix are started by root only"
@@ -139,8 +165,11 @@ class MailServers:
 
 
 @contextlib.contextmanager
-def mail_servers(mailboxes: Sequence[str] = ()) -> Iterator[MailServers]:
+def mail_servers(mailboxes: Sequence[str] = (), *, introspection_url: str = "") -> Iterator[MailServers]:
     """Both servers for the block.
+
+    Args:
+        introspection_url: where access tokens are looked up, such as `FakeOAuth`'s; '' for passwords only.
 
     Raises:
         TaskliftError: they are not installed, or do not start.
@@ -150,12 +179,13 @@ def mail_servers(mailboxes: Sequence[str] = ()) -> Iterator[MailServers]:
         raise TaskliftError(reason)
     folder = Path(tempfile.mkdtemp(prefix="tasklift-mail-"))
     folder.chmod(0o755)
-    imap, lmtp, smtp = _free_ports(3)
+    imap, lmtp, smtp, sasl = _free_ports(4)
     servers = MailServers(folder, imap, smtp)
     try:
         (folder / "users").touch()
         servers.add_mailbox(*mailboxes)
-        with _dovecot(folder, imap, lmtp), _postfix(folder, smtp, lmtp):
+        ports = {"imap": imap, "lmtp": lmtp, "smtp": smtp, "sasl": sasl}
+        with _dovecot(folder, ports, introspection_url), _postfix(folder, ports):
             _wait_for((imap, smtp, lmtp), folder)
             yield servers
     finally:
@@ -163,24 +193,29 @@ def mail_servers(mailboxes: Sequence[str] = ()) -> Iterator[MailServers]:
 
 
 @contextlib.contextmanager
-def _dovecot(folder: Path, imap: int, lmtp: int) -> Iterator[None]:
+def _dovecot(folder: Path, ports: Mapping[str, int], introspection_url: str) -> Iterator[None]:
     for name in ("mail", "run", "state"):
         (folder / name).mkdir()
     shutil.chown(folder / "mail", "nobody")
     config = folder / "dovecot.conf"
-    config.write_text(_DOVECOT.format(folder=folder, imap=imap, lmtp=lmtp), encoding="utf-8")
+    (folder / "oauth.conf").write_text(_OAUTH.format(url=introspection_url), encoding="utf-8")
+    oauth = {
+        "oauth_mechanisms": " xoauth2 oauthbearer" if introspection_url else "",
+        "oauth_passdb": _OAUTH_PASSDB.format(folder=folder) if introspection_url else "",
+    }
+    config.write_text(_DOVECOT.format(folder=folder, **ports, **oauth), encoding="utf-8")
     with _process([str(_program("dovecot")), "-F", "-c", str(config)]):
         yield
 
 
 @contextlib.contextmanager
-def _postfix(folder: Path, smtp: int, lmtp: int) -> Iterator[None]:
+def _postfix(folder: Path, ports: Mapping[str, int]) -> Iterator[None]:
     home = folder / "postfix"
     for place in (home, folder / "spool", folder / "data"):
         place.mkdir()
     shutil.chown(folder / "data", "postfix")
-    (home / "main.cf").write_text(_MAIN.format(folder=folder, lmtp=lmtp), encoding="utf-8")
-    (home / "master.cf").write_text(_MASTER.format(smtp=smtp), encoding="utf-8")
+    (home / "main.cf").write_text(_MAIN.format(folder=folder, **ports), encoding="utf-8")
+    (home / "master.cf").write_text(_MASTER.format(**ports), encoding="utf-8")
     program = str(_program("postfix"))
     started = subprocess.run([program, "-c", home, "start"], capture_output=True, text=True, check=False)
     if started.returncode:

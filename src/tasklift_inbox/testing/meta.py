@@ -96,6 +96,8 @@ class FakeMeta:
             return JSONResponse(
                 {"messaging_product": "whatsapp", "contacts": contacts, "messages": [{"id": f"wamid.OUT{number}"}]}
             )
+        if body.get("sender_action"):
+            return JSONResponse({"recipient_id": body["recipient"]["id"]})
         return JSONResponse({"recipient_id": body["recipient"]["id"], "message_id": f"m_out_{number}"})
 
     async def _upload(self, request: Request) -> Response:

@@ -17,7 +17,10 @@ from starlette.routing import Route
 from tasklift_inbox.testing.forms import form_of
 from tasklift_inbox.testing.scripted import Script, Trouble, answer_of
 
-_SENDS = ("sendMessage", "sendPhoto", "sendVideo", "sendAudio", "sendVoice", "sendDocument", "sendSticker")
+_SENDS = (
+    "sendMessage", "sendPhoto", "sendVideo", "sendAudio", "sendVoice", "sendDocument", "sendSticker",
+    "sendLocation", "sendVenue", "setMessageReaction",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -101,6 +104,8 @@ class FakeTelegram:
             self.sent.append((method, fields))
         if trouble is not None:
             return await answer_of(trouble)
+        if method == "setMessageReaction":
+            return JSONResponse({"ok": True, "result": True})
         chat = {"id": int(fields["chat_id"]), "type": "private"}
         message = {"message_id": next(self._numbers), "date": 1_764_000_000, "chat": chat, "text": fields.get("text")}
         return JSONResponse({"ok": True, "result": message})

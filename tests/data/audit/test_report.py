@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from tasklift.data.audit.label_errors import judge_labels, suspect_places
+from tasklift.data.audit.label_errors import judge_labels, label_findings, suspect_places
 from tasklift.data.audit.policy import DataPolicy, Source
 from tasklift.data.audit.report import Audit, audit
 from tasklift.data.clean import Rules, clean
@@ -105,6 +106,19 @@ def test_a_wrong_label_is_found_with_the_models_reasons(colour_rows: Dataset) ->
 def test_labels_with_too_few_texts_are_not_judged(colours: Task) -> None:
     few = rows(("a", "ruby", "red", "train"), ("b", "frog", "green", "train"))
     assert judge_labels(few.examples, StaticEmbedder().encode).unjudged == ("a", "b")
+
+
+def test_models_that_are_mostly_wrong_accuse_no_label(colour_rows: Dataset, colours: Task) -> None:
+    draw = random.Random(1)
+    names = list(colours.labels)
+    scrambled = Dataset(tuple(replace(row, output=draw.choice(names)) for row in colour_rows))
+    judged = judge_labels(scrambled.examples, StaticEmbedder().encode)
+    assert judged.is_blind
+    assert judged.suspects == ()
+    (finding,) = label_findings(judged)
+    assert finding.severity == "note"
+    assert "cannot be judged" in finding.message
+    assert not judge_labels(colour_rows.examples, StaticEmbedder().encode).is_blind
 
 
 def test_labels_far_less_probable_than_another_are_suspect() -> None:

@@ -26,6 +26,7 @@ from tasklift.measure.curve.points import (
     write_curve,
 )
 from tasklift.measure.curve.run import Plan, measure_curve
+from tasklift.measure.judged import corrected
 from tasklift.task import Task
 
 SIZES = (50, 100, 200, 400)
@@ -107,6 +108,10 @@ def test_a_decision_counts_with_the_curve_of_what_was_not_tried_in_full(tmp_path
     assert len(found.options["fewshot"].curve) == 4
     assert "learning curve" in found.provenance
     assert with_curves(seen, tmp_path / "nowhere") is seen
+    option = seen.options["fewshot"]
+    _, judge = corrected("fewshot", option.score, option.score, np.zeros(3, dtype=bool))
+    judged = replace(seen, options={"fewshot": replace(option, judge=judge)})
+    assert with_curves(judged, tmp_path) is judged  # a curve goes by the task's rule, a judge does not
 
 
 def test_a_damaged_curve_is_named(tmp_path: Path) -> None:

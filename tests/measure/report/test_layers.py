@@ -25,7 +25,7 @@ async def test_another_threshold_scores_as_if_it_had_been_asked(
     stored, task, rows = evaluation.result("layered"), evaluation.task, evaluation.rows
     rule = layers.rule_of(stored)
     assert rule is not None
-    found = layers.point(stored, rows.outputs, rule, threshold)
+    found = layers.point(stored, rows.outputs, rule, threshold, task)
     asked = await making.layered_answers(task, rows, threshold)
     scores = making.result(task, rows, "layered", "layered", asked).scores
     assert (found.answered, found.coverage) == (scores.answered, scores.coverage)
@@ -40,7 +40,7 @@ def test_the_curve_goes_from_strict_to_loose_and_covers_more_and_more(evaluation
     result = evaluation.result("layered")
     rule = layers.rule_of(result)
     assert rule is not None
-    curve = layers.curve(result, evaluation.rows.outputs, rule)
+    curve = layers.curve(result, evaluation.rows.outputs, rule, evaluation.task)
     covered = [point.coverage for point in curve]
     assert covered == sorted(covered)
     assert covered[-1] == 1
@@ -57,7 +57,7 @@ def test_the_rule_is_stored_with_the_evaluation_and_scores_what_was_measured(
     rule = layers.rule_of(result)
     assert rule is not None
     assert rule.certificate.threshold is not None
-    found = layers.point(result, test.outputs, rule, rule.certificate.threshold)
+    found = layers.point(result, test.outputs, rule, rule.certificate.threshold, fresh.task)
     assert found.coverage == result.scores.coverage
     assert found.answered - found.wrong == round(found.answered * result.scores.accuracy.value)  # type: ignore[union-attr]
 

@@ -127,6 +127,46 @@ def report(
 
 
 @app.command()
+def judge(
+    task: TaskArgument = None,
+    project: ProjectOption = Path(),
+    evaluation: Annotated[str | None, typer.Option(help="Evaluation id; the newest of the task without it.")] = None,
+    model: ModelOption = None,
+    rubric: Annotated[
+        Path | None,
+        typer.Option(help="Text that says what makes an answer good; made from the instruction without it."),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="People's labels (CSV or JSONL: id, candidate, right or score), to measure it by."),
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write answers for people to label (.csv or .jsonl) and ask no model.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Questions on the sheet, drawn at random.")] = 100,
+    pairs: Annotated[int, typer.Option(min=0, help="Answers of each candidate compared with the reference's.")] = 50,
+    least_kappa: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="The judge counts where the lower end of kappa with people reaches this."),
+    ] = 0.6,
+    max_usd: Annotated[float | None, typer.Option(min=0, help="Cap on what hosted calls may cost, in USD.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a model grade the texts of an evaluation, and measure it by people's labels before anything counts."""
+    asked = {
+        "model": model,
+        "rubric": rubric,
+        "labels": labels,
+        "sheet": sheet,
+        "rows": rows,
+        "pairs": pairs,
+        "least_kappa": least_kappa,
+        "max_usd": max_usd,
+    }
+    run("judge:judge", task=task, folder=project, evaluation=evaluation, asked=asked, as_json=as_json)
+
+
+@app.command()
 def demo(
     model: ModelOption = None,
     light: Annotated[bool, typer.Option("--light", help="Only what runs without torch.")] = False,

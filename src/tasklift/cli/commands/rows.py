@@ -132,17 +132,22 @@ def data_erase(
     task: TaskArgument = None,
     project: ProjectOption = Path(),
     models: Annotated[bool, typer.Option("--models", help="Also delete models made with these rows.")] = False,
+    also_released: Annotated[
+        bool, typer.Option("--also-released", help="With --models: also those that are in production.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only name what holds them.")] = False,
+    database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Erase a person's rows from the file and every version; names each version and model that used them."""
     run(
-        "versions:erase_person",
+        "erasing:erase_person",
         person=person,
         task=task,
         folder=project,
-        models=models,
+        models=(models, also_released),
         dry_run=dry_run,
+        database=database,
         as_json=as_json,
     )
 

@@ -4,6 +4,8 @@ Every row is judged by models that have not seen it (five folds, equal texts in 
 of the nearest rows, averaged. A label is suspect where another one is as probable as it usually is for rows of its
 own, or `TIMES` as probable as the one that the row carries: the first finds errors where all probabilities are flat,
 in small sets, the second where they are sharp. Suspects are ranked by the probability of the label that they carry.
+
+Models that get fewer than `LEAST_AGREEMENT` of the labels right know too little to accuse any: then nothing is suspect.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ NEIGHBOURS = 10
 #: How fast the vote of a neighbour falls with its distance (1 - cosine).
 VOTE_WIDTH = 0.1
 TIMES = 50.0
+#: Below this share of labels that the models would give too, most of what they doubt is their own mistake.
+LEAST_AGREEMENT = 0.5
 STRENGTH = 10.0  # of the regression, C: little shrinking, which vectors of length 1 need
 Embed = Callable[[Sequence[str]], Vectors]
 
@@ -72,12 +76,19 @@ class Judged:
         confidence: [n] cross-validated probability of the label that the row carries.
         suspects: likely errors, the least probable label first.
         unjudged: ids of rows whose label has too few texts, or that have none.
+        agreement: share of the judged rows whose label is also the models' first; 1 where none was judged.
     """
 
     rows: tuple[str, ...]
     confidence: NDArray[np.float64]
     suspects: tuple[Suspect, ...]
     unjudged: tuple[str, ...]
+    agreement: float = 1.0
+
+    @property
+    def is_blind(self) -> bool:
+        """The models know too little to call a label wrong."""
+        return self.agreement < LEAST_AGREEMENT
 
 
 def judge_labels(rows: Sequence[Example], embed: Embed, seed: int = 0) -> Judged:
@@ -101,6 +112,9 @@ def judge_labels(rows: Sequence[Example], embed: Embed, seed: int = 0) -> Judged
     vectors = embed([text_of_row(row) for row in judged])
     chances = cross_validated(vectors, given, _folds(judged, given, seed))
     confidence = chances[np.arange(len(judged)), given]
+    agreement = float(np.mean(chances.argmax(axis=1) == given))
+    if agreement < LEAST_AGREEMENT:
+        return Judged(tuple(row.id for row in judged), confidence, (), left, agreement)
     suspects = []
     for at in suspect_places(chances, given):
         best = int(chances[at].argmax())
@@ -114,7 +128,7 @@ def judge_labels(rows: Sequence[Example], embed: Embed, seed: int = 0) -> Judged
                 tuple((judged[j].id, labels[given[j]], s) for j, s in _nearest(vectors, at)),
             )
         )
-    return Judged(tuple(row.id for row in judged), confidence, tuple(suspects), left)
+    return Judged(tuple(row.id for row in judged), confidence, tuple(suspects), left, agreement)
 
 
 def suspect_places(chances: NDArray[np.float64], given: NDArray[np.int64]) -> list[int]:
@@ -192,7 +206,11 @@ def _nearest(vectors: Vectors, at: int) -> list[tuple[int, float]]:
 
 
 def label_findings(judged: Judged) -> list[Finding]:
-    """One finding with all suspects, each with the models' reasons."""
+    """One finding with all suspects, each with the models' reasons; or that the models cannot tell."""
+    if judged.is_blind:
+        told = f"cannot be judged: models of the other rows give {judged.agreement:.0%} of the labels as they stand"
+        remedy = "label more rows, or take a better --embedder: from half on, likely errors are named"
+        return [Finding(CHECK, "note", told, remedy)]
     if not judged.suspects:
         return []
     ids = tuple(one.row for one in judged.suspects)

@@ -141,8 +141,11 @@ def curve_points(points: Iterable[Point]) -> tuple[CurvePoint, ...]:
 
 
 def with_curves(evidence: Evidence, state: Path) -> Evidence:
-    """Evidence with the task's learning curve: of measured options, and of options that were not tried in full."""
-    curve = read_curve(curve_path(state, evidence.task)) if evidence.task else None
+    """Evidence with the task's learning curve: of measured options, and of options that were not tried in full.
+
+    Where a model judged the answers there is none: a curve counts errors by the task's own rule.
+    """
+    curve = read_curve(curve_path(state, evidence.task)) if evidence.task and not evidence.judges else None
     if curve is None:
         return evidence
     found = {name: points for name in curve.strategies if (points := curve_points(curve.of(name)))}

@@ -114,7 +114,7 @@ def _point(task: Task, made: tuple[str, Strategy], subset: Dataset, test: Datase
     refuse_leakage(subset.keys, test, name)
     candidate = fit_or_load(strategy, task, subset, state / "curves", lambda line: None)
     predictions = asyncio.run(_answers(candidate, test))
-    right = np.nan_to_num(right_of(predictions, test.outputs))
+    right = np.nan_to_num(right_of(predictions, test.outputs, task))
     cpu_s = candidate.setup.cpu_s + sum(one.usage.cpu_s for one in predictions)
     told = "".join("1" if one >= 0.5 else "0" for one in right)
     return Point(name, candidate.family, 0, 0, told, round(cpu_s, 2))

@@ -54,7 +54,7 @@ def beside(state: Path, first: Model, second: Model) -> Beside:
     evaluation = load_evaluation(state, shared[0], 1.0)
     by_print = {result.card.fingerprint: result for result in evaluation.results}
     rights = {
-        one.fingerprint: right_of(by_print[one.fingerprint].predictions, evaluation.rows.outputs)
+        one.fingerprint: right_of(by_print[one.fingerprint].predictions, evaluation.rows.outputs, evaluation.task)
         for one in (first, second)
     }
     found = compare(rights, first.fingerprint).get(second.fingerprint)

@@ -16,7 +16,7 @@ from tasklift.measure.against import against_reference
 from tasklift.measure.cost import item_cost, setup_cost
 from tasklift.measure.deciding.record import Decision
 from tasklift.measure.evaluation import CandidateResult, Evaluation, machine
-from tasklift.measure.metrics import right_of
+from tasklift.measure.metrics import answered_parts, right_of
 from tasklift.measure.report import hinges, layers, words
 from tasklift.measure.slices import slices_of
 from tasklift.metrics.right import rule_of
@@ -25,6 +25,8 @@ from tasklift.stats.intervals import Interval, wilson
 #: As in `stats.calibration.expected_calibration_error`, so that the ECE can be checked against the picture.
 BINS = 15
 CONFUSIONS = 6
+#: So many labels or fields of a candidate are shown, the worst.
+PARTS = 10
 #: Example texts are shown for so many of a candidate's confusions, so many of each, cut to so many characters.
 EXAMPLED, EXAMPLES, EXAMPLE_CHARS = 3, 2, 400
 
@@ -60,6 +62,7 @@ def content_of(
         "calibration": [found for result in evaluation.results if (found := _calibration(result, evaluation))],
         "risk": [_risk(result, evaluation) for result in evaluation.results if result.card.family == "layered"],
         "confusions": [found for result in evaluation.results if (found := _confusions(result, evaluation, texts))],
+        "parts": [found for result in evaluation.results if (found := _parts(result, evaluation))],
         "slices": _slices(evaluation),
         "failures": [_failures(result, evaluation, texts) for result in evaluation.results],
         "measured": _measured(evaluation, decided, texts, commands),
@@ -196,8 +199,8 @@ def _risk(result: CandidateResult, evaluation: Evaluation) -> dict[str, Any]:
     if rule is None:
         return found
     expected = evaluation.rows.outputs
-    found["points"] = [_risk_point(p) for p in layers.curve(result, expected, rule)]
-    found["chosen"] = _risk_point(layers.point(result, expected, rule, rule.certificate.threshold))
+    found["points"] = [_risk_point(p) for p in layers.curve(result, expected, rule, evaluation.task)]
+    found["chosen"] = _risk_point(layers.point(result, expected, rule, rule.certificate.threshold, evaluation.task))
     return found
 
 
@@ -211,6 +214,14 @@ def _risk_point(found: layers.RiskPoint) -> dict[str, Any]:
         "coverage": found.coverage,
         "risk": _interval(found.risk),
     }
+
+
+def _parts(result: CandidateResult, evaluation: Evaluation) -> dict[str, Any] | None:
+    parts = answered_parts(result.predictions, evaluation.rows.outputs, evaluation.task)
+    if not parts:
+        return None
+    shown = [part.to_json() for part in parts[:PARTS]]
+    return {"name": result.name, "family": result.card.family, "parts": shown, "more": len(parts) - len(shown)}
 
 
 def _confusions(result: CandidateResult, evaluation: Evaluation, texts: Dataset | None) -> dict[str, Any] | None:

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasklift.measure.evaluation import CandidateResult
+from tasklift.metrics.base import Cases
+from tasklift.metrics.right import Accuracy
+from tasklift.prediction import Prediction
 from tasklift.stats.intervals import Interval, wilson
 from tasklift.strategies.layered_candidate import Rule, sure_of
+from tasklift.task import Task
 
 
 @dataclass(frozen=True)
@@ -53,25 +58,26 @@ def rule_of(result: CandidateResult) -> Rule | None:
     return Rule.from_json(settings) if result.card.family == "layered" and "certificate" in settings else None
 
 
-def point(result: CandidateResult, expected: Sequence[Any], rule: Rule, threshold: float | None) -> RiskPoint:
+def point(
+    result: CandidateResult, expected: Sequence[Any], rule: Rule, threshold: float | None, task: Task
+) -> RiskPoint:
     """One threshold on the evaluated rows; None hands everything to a person."""
     limit = np.inf if threshold is None else threshold
-    return _points(result, expected, rule, [float(limit)])[0]
+    return _points(result, expected, rule, [float(limit)], task)[0]
 
 
-def curve(result: CandidateResult, expected: Sequence[Any], rule: Rule) -> list[RiskPoint]:
+def curve(result: CandidateResult, expected: Sequence[Any], rule: Rule, task: Task) -> list[RiskPoint]:
     """Every threshold at which something changes, strictest first."""
     sure = {round(float(value), 6) for pair in _confidences(result, rule) for value in pair}
-    return _points(result, expected, rule, sorted(sure - {0.0}, reverse=True))
+    return _points(result, expected, rule, sorted(sure - {0.0}, reverse=True), task)
 
 
 def _points(
-    result: CandidateResult, expected: Sequence[Any], rule: Rule, thresholds: Sequence[float]
+    result: CandidateResult, expected: Sequence[Any], rule: Rule, thresholds: Sequence[float], task: Task
 ) -> list[RiskPoint]:
     core_sure, prompt_sure = (np.array(column) for column in zip(*_confidences(result, rule), strict=True))
     stages = [(p.children[0], p.children[1] if len(p.children) > 1 else None) for p in result.predictions]
-    core_wrong = np.array([core.output != y for (core, _), y in zip(stages, expected, strict=True)])
-    prompt_wrong = np.array([p is None or p.output != y for (_, p), y in zip(stages, expected, strict=True)])
+    core_wrong, prompt_wrong = (_wrong(column, expected, task) for column in zip(*stages, strict=True))
     # An input that cannot be read counts as answered, and as wrong, whatever the threshold.
     refused = np.array([p.error is not None for p in result.predictions])
     found = []
@@ -81,6 +87,12 @@ def _points(
         wrong = int((core_wrong | refused)[by_core].sum() + prompt_wrong[by_prompt].sum())
         found.append(RiskPoint(threshold, int(by_core.sum()), int(by_prompt.sum()), wrong, len(expected)))
     return found
+
+
+def _wrong(said: Sequence[Prediction | None], expected: Sequence[Any], task: Task) -> NDArray[np.bool_]:
+    """[rows] a stage's answer is not right by the task's rule, or there is none."""
+    outputs = [None if answer is None else answer.output for answer in said]
+    return np.asarray(Accuracy().rows(Cases(outputs, expected, task.output, task.right)) == 0)
 
 
 def _confidences(result: CandidateResult, rule: Rule) -> list[tuple[float, float]]:
