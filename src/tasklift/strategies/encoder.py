@@ -16,10 +16,11 @@ from tasklift.dataset import Dataset
 from tasklift.errors import ArtifactError
 from tasklift.strategies.artifact import Arrays, Card, read_arrays, write_artifact
 from tasklift.strategies.checkpoint import Checkpoint, Report
-from tasklift.strategies.classifier import FEW_ROWS, FOLDS, ClassifierCandidate, Probabilities
+from tasklift.strategies.classifier import FEW_ROWS, FOLDS
 from tasklift.strategies.heads import Scores
 from tasklift.strategies.net import Net
 from tasklift.strategies.recipe import Recipe, require, require_rows
+from tasklift.strategies.scope import Scope, ScopedCandidate, check_share, require_label, without_scope
 from tasklift.strategies.targets import SCORED_KINDS, Reading, ScoredCandidate, Target
 from tasklift.strategies.training import Progress, Schedule
 from tasklift.strategies.tuning import HeldOut, Tuned, Tuning
@@ -49,6 +50,8 @@ class Encoder(Recipe):
             on all rows. 1: they are chosen on rows that are held out, and the model of the best epoch is kept, for
             a fraction of the time. 0: three where rows are few, else 1.
         seed: of the validation cut and the order of rows.
+        out_of_scope: share of rows like the training rows that may be left to a person because they look least like
+            them; what looks less is left to a person too. 0: nothing is. One label only.
     """
 
     name: ClassVar[str] = "encoder"
@@ -64,8 +67,10 @@ class Encoder(Recipe):
     balanced: bool = False
     folds: int = 0
     seed: int = 0
+    out_of_scope: float = 0.0
 
     def __post_init__(self) -> None:
+        check_share(self.out_of_scope, self.name)
         require(1 <= self.max_epochs <= 100, self.name, f"max_epochs={self.max_epochs} must lie between 1 and 100")
         require(
             0 < self.learning_rate < 1,
@@ -75,6 +80,10 @@ class Encoder(Recipe):
         require(self.batch_size > 0, self.name, f"batch_size={self.batch_size} must be positive")
         require(0 <= self.folds <= 20, self.name, f"folds={self.folds} must lie between 0 and 20")
 
+    def parameters(self) -> dict[str, Any]:
+        """Without `out_of_scope` where nothing is left to a person."""
+        return without_scope(super().parameters())
+
     def base(self) -> str:
         """Snapshot of the encoder before training."""
         return open_embedder(self.base_model).snapshot
@@ -82,11 +91,13 @@ class Encoder(Recipe):
     def fit(self, task: Task, train: Dataset, report: Report = lambda line: None) -> EncoderCandidate | ScoredCandidate:
         """Choose C, epochs and temperature on validation: see `folds`."""
         require_rows(task, train, self.name, self.kinds)
+        require_label(task, self.out_of_scope, self.name)
         require(not (self.balanced and task.output.kind == "number"), self.name, "balanced=true is for labels")
         done = timed(self._fit, task, train, report)
         tuned, reading = done.value
         setup = Resources(labels=len(train), tokens=tuned.tokens, cpu_s=done.cpu_s)
         if reading is None:
+            Scope.of(tuned.held_out.scores).require(self.out_of_scope, self.name)
             return EncoderCandidate(self.card(task, train, setup, notes=tuned.chosen), tuned.net, tuned.held_out)
         card = self.card(task, train, setup, notes=tuned.chosen, settings=reading.to_json())
         return ScoredCandidate(card, NetScorer(tuned.net))
@@ -143,18 +154,17 @@ class NetScorer:
         return {"encoder": self.net.encoder}
 
 
-class EncoderCandidate(ClassifierCandidate):
+class EncoderCandidate(ScopedCandidate):
     """The fine-tuned encoder."""
 
     def __init__(self, card: Card, net: Net, held_out: HeldOut) -> None:
-        super().__init__(card)
+        super().__init__(card, float(card.notes["temperature"]), Scope.of(held_out.scores.astype(np.float32)))
         self.held_out = held_out
-        self._net, self._temperature = net, float(card.notes["temperature"])
+        self._net = net
 
-    def probabilities(self, texts: Sequence[str]) -> Probabilities:
+    def scores(self, texts: Sequence[str]) -> Scores:
         """[n] texts -> [n, labels]."""
-        logits = torch.from_numpy(self._net.logits(texts)) / self._temperature
-        return torch.softmax(logits, dim=1).numpy()
+        return self._net.logits(texts)
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """[n] texts -> [n, dimensions]: where the tuned encoder puts them, unit length."""
