@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import hmac
 import io
+import time
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -180,7 +181,7 @@ async def test_a_clock_that_is_years_off_moves_no_conversation(runtime: Runtime,
     await add_mailbox(runtime)
     await feed(runtime, "mail", [mail(headers={"Date": date})])
     one = await conversation_of(runtime)
-    assert one["last_message_at"] <= NOW + 120
+    assert one["last_message_at"] <= time.time() + 120
     [message] = one["messages"]
     assert 946_684_800 <= message["sent_at"] <= NOW + 2 * 86400
 

@@ -61,7 +61,7 @@ class Layered(Recipe):
 
     name: ClassVar[str] = "layered"
     family: ClassVar[Family] = "layered"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     kinds: ClassVar[frozenset[str]] = SCORED_KINDS
 
     core: Strategy = field(default_factory=FrozenEncoder)
