@@ -126,7 +126,7 @@ def lock(args: list[str]) -> int:
     common += ["--upgrade", "--no-emit-index-url", "--no-emit-find-links"]
     env = child_env(find_links=False)
     local = ["pyproject.toml", "--group", "build", "--extra", "local"]
-    extras = [part for name in ("serve", "inbox", "postgres", "prompting") for part in ("--extra", name)]
+    extras = [part for name in ("int8", "serve", "inbox", "postgres", "prompting") for part in ("--extra", name)]
     everything = [*local, *extras, "--group", "dev"]
     # Universal, so that the names of the CUDA packages are seen on every system.
     plain = subprocess.run([*common, *everything], cwd=ROOT, env=env, check=False, capture_output=True, text=True)

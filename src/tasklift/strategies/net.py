@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -40,14 +40,27 @@ class Objective:
         return functional.mse_loss(logits, truth, reduction="sum") / 2
 
 
+class Answering(Protocol):
+    """An encoder in another precision."""
+
+    def row_vectors(self, rows: Sequence[Sequence[int]]) -> Vectors:
+        """Token ids -> [n, dimensions], unit length."""
+        ...
+
+
 class Net(torch.nn.Module):
-    """Encoder, pooling, unit length, linear head."""
+    """Encoder, pooling, unit length, linear head.
+
+    Attributes:
+        answering: computes the vectors of texts in the encoder's place; training does not use it.
+    """
 
     def __init__(self, encoder: Pretrained, width: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.backbone = encoder.model
         self.head = torch.nn.Linear(encoder.dimensions, width)
+        self.answering: Answering | None = None
         self.eval()
 
     @classmethod
@@ -95,7 +108,8 @@ class Net(torch.nn.Module):
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """[n] texts -> [n, dimensions], unit length, without gradients, in length-bucketed batches."""
-        return self.row_vectors(self.tokenise(texts))
+        rows = self.tokenise(texts)
+        return self.row_vectors(rows) if self.answering is None else self.answering.row_vectors(rows)
 
     def row_vectors(self, rows: Sequence[Sequence[int]], half: bool = False) -> Vectors:
         """Token ids -> [n, dimensions]; `half`: in bfloat16, good enough to judge an epoch by."""
