@@ -10,8 +10,8 @@ from markupsafe import Markup, escape
 from tasklift.measure.curve.crossing import REACH, Crossing, Crossings, mean_line
 from tasklift.measure.curve.points import Curve
 
-WIDTH, HEIGHT = 760, 440
-LEFT, RIGHT, TOP, BOTTOM = 64, 24, 56, 84
+WIDTH, HEIGHT = 760, 466
+LEFT, RIGHT, TOP, BOTTOM = 64, 24, 56, 110
 COLOURS = ("#0b6e4f", "#b3541e", "#3a5a9b", "#8e3b8a", "#6b6b6b", "#a08c00")
 DASHES = ("", "8 4", "2 4", "10 3 2 3", "5 5", "1 5")
 #: Beyond the largest size measured the picture goes no further than this factor.
@@ -107,9 +107,11 @@ def _strategy(scale: _Scale, name: str, place: int, sizes: list[int], right: np.
 def _crossing(scale: _Scale, found: Crossings, place: int) -> str:
     parts = []
     for row, (one, word) in enumerate(((found.average, "on average"), (found.sure, "surely"))):
-        y = HEIGHT - 34 + 13 * row + 26 * place - 13 * (place > 0)
-        parts.append(_bar(scale, one, y))
-        parts.append(_text(LEFT, y + 4, f"{found.tuned} over {found.prompted}, {word}: {told(one)}"))
+        line = 2 * place + row
+        parts.append(_bar(scale, one, HEIGHT - BOTTOM - 4 - 5 * line))
+        parts.append(
+            _text(LEFT, HEIGHT - BOTTOM + 54 + 13 * line, f"{found.tuned} over {found.prompted}, {word}: {told(one)}")
+        )
     if found.average.labels is not None and found.average.labels <= scale.high:
         x = scale.x(found.average.labels)
         parts.append(
@@ -118,12 +120,11 @@ def _crossing(scale: _Scale, found: Crossings, place: int) -> str:
     return "".join(parts)
 
 
-def _bar(scale: _Scale, one: Crossing, y: float) -> str:
+def _bar(scale: _Scale, one: Crossing, base: float) -> str:
     """The interval along the bottom of the picture."""
     if one.labels is None or one.low is None:
         return ""
     low, high = scale.x(one.low), scale.x(one.high if one.high is not None else scale.high)
-    base = HEIGHT - BOTTOM - (4 if y < HEIGHT - 30 else 10)
     return (
         f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{base}" y2="{base}" '
         'stroke="#444" stroke-width="3" stroke-opacity="0.5"/>'
