@@ -30,8 +30,7 @@ def test_vectors_are_near_those_in_float32() -> None:
     rows = encoder.token_ids(["my card was declined", "where is the nearest branch", "a frog on my desk"])
     fast, plain = Int8(encoder).row_vectors(rows), encoder.pooled(rows).detach().numpy()
     assert np.linalg.norm(fast, axis=1) == pytest.approx(np.ones(3), abs=1e-5)
-    # how values are rounded depends on the texts of the batch and on the number of threads
-    assert (fast * plain).sum(axis=1).min() > 0.85
+    assert (fast * plain).sum(axis=1).min() > 0.9
 
 
 def test_a_candidate_answers_in_int8_where_its_recipe_says_so(

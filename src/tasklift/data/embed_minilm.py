@@ -21,7 +21,6 @@ class SentenceEncoder:
     def __init__(self, name: str) -> None:
         self.name = name
         self._encoder = open_pretrained(name)
-        self._encoder.model.eval()
         self.snapshot = self._encoder.snapshot
         self.dimensions = self._encoder.dimensions
 

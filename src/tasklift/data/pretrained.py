@@ -126,10 +126,10 @@ def _opened(folder: Path, snapshot: str) -> Pretrained:
 
 
 def _shape(folder: Path) -> tuple[Any, torch.nn.Module]:
-    """Tokenizer and untrained model of a folder; nothing is downloaded and no code of the folder runs."""
+    """Tokenizer and untrained model of a folder, without dropout; nothing is downloaded and no code of it runs."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-    return tokenizer, transformers.AutoModel.from_config(config, dtype=torch.float32)
+    return tokenizer, transformers.AutoModel.from_config(config, dtype=torch.float32).eval()
 
 
 def _from_first(folder: Path) -> bool:

@@ -25,7 +25,15 @@ from tasklift.strategies.prompt import LOWEST, PromptedCandidate, prediction_of
 from tasklift.strategies.prompted import Grounded
 from tasklift.strategies.prompting import check_template, prompt_parameters, rule_settings, setup_of
 from tasklift.strategies.recipe import EVERY_KIND, require, require_rows
-from tasklift.strategies.screen import LIKENESS_WEIGHT, Limits, attack_logits, limits_from, screen_settings
+from tasklift.strategies.screen import (
+    EMBEDDER,
+    LIKENESS_WEIGHT,
+    Limits,
+    attack_logits,
+    head,
+    limits_from,
+    screen_settings,
+)
 from tasklift.strategies.selection import SELECTIONS, Found, Picker
 from tasklift.strategy import Context, Family, Input
 from tasklift.task import Task
@@ -249,8 +257,9 @@ class FewShotCandidate(PromptedCandidate):
 
     def foreign(self, parts: Sequence[str]) -> NDArray[np.float64]:
         """[n] sentences -> [n] how much each is like an attack and unlike all labelled rows."""
-        alike = self._store.likeness(self._embedder.encode(parts))
-        return attack_logits(parts) - LIKENESS_WEIGHT * alike
+        vectors = self._embedder.encode(parts)
+        logits = head().logits(vectors) if self._embedder.name == EMBEDDER else attack_logits(parts)
+        return logits - LIKENESS_WEIGHT * self._store.likeness(vectors)
 
     async def rendered(self, value: Input, ctx: Context, cut: Cut = UNCUT) -> Request:
         """With the rows that are retrieved for this input."""

@@ -8,6 +8,7 @@ a model; a linear head over sentence vectors that was trained on public attacks 
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 import unicodedata
@@ -54,11 +55,14 @@ class Limits:
 
     @staticmethod
     def of(foreign: Sequence[float]) -> Limits:
-        """From sentences of clean texts; without any, nothing is foreign."""
-        if not len(foreign):
-            return Limits(sys.float_info.max, sys.float_info.max)
-        first, further = np.quantile(np.asarray(foreign), [1 - FALSE_ALARMS, 1 - ONCE_ALARMED])
-        return Limits(float(first), float(further))
+        """From n sentences of clean texts: a further clean one lies above a limit with at most the share's probability
+        (order statistic n + 1 times 1 - share, rounded up; Vovk et al. 2005). Where they are too few to say so, nothing
+        is foreign.
+        """
+        ranked = sorted(foreign)
+        places = [math.ceil((len(ranked) + 1) * (1 - share)) for share in (FALSE_ALARMS, ONCE_ALARMED)]
+        first, further = (ranked[at - 1] if at <= len(ranked) else sys.float_info.max for at in places)
+        return Limits(first, further)
 
 
 def screen_settings(limits: Limits) -> dict[str, Any]:
