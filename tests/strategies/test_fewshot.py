@@ -15,8 +15,9 @@ from tasklift.errors import ConfigError, ServerError, StrategyError
 from tasklift.llm.fake import ScriptedModel
 from tasklift.llm.model import Reply, Request
 from tasklift.prediction import Prediction
-from tasklift.strategies.fewshot import FewShot, FewShotCandidate, agreed_accuracy, vote
+from tasklift.strategies.fewshot import FewShot, FewShotCandidate
 from tasklift.strategies.fitting import load_candidate
+from tasklift.strategies.labelled_rows import agreed_accuracy, vote
 from tasklift.strategies.selection import Found
 from tasklift.strategy import Context
 from tasklift.task import Task

@@ -15,11 +15,12 @@ from tasklift.llm.fake import ScriptedModel
 from tasklift.prediction import Prediction
 from tasklift.strategies.artifact import read_card
 from tasklift.strategies.baseline import Majority
-from tasklift.strategies.fewshot import FewShot, FewShotCandidate, read_store
+from tasklift.strategies.fewshot import FewShot, FewShotCandidate
 from tasklift.strategies.fitting import load_candidate
 from tasklift.strategies.frozen import FrozenEncoder
 from tasklift.strategies.human import Human
 from tasklift.strategies.knn import Knn
+from tasklift.strategies.labelled_rows import read_store
 from tasklift.strategies.layered import Layered
 from tasklift.strategies.prompt import Prompt, PromptCandidate
 from tasklift.strategy import Candidate, Context, Strategy

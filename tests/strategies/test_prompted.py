@@ -15,7 +15,8 @@ from tasklift.llm.untrusted import RULE, delimited
 from tasklift.prediction import Prediction
 from tasklift.strategies.artifact import read_card
 from tasklift.strategies.fewshot import FewShot
-from tasklift.strategies.prompt import Prompt, PromptedCandidate
+from tasklift.strategies.prompt import Prompt
+from tasklift.strategies.prompted_candidate import PromptedCandidate
 from tasklift.strategy import Context
 from tasklift.task import Task
 

@@ -12,7 +12,7 @@ from tasklift.llm.model import Request
 from tasklift.llm.open import open_endpoint
 from tasklift.llm.spending import current_meter
 from tasklift.strategies.fitting import fit_or_load
-from tasklift.strategies.prompt import PromptedCandidate
+from tasklift.strategies.prompted_candidate import PromptedCandidate
 from tasklift.strategy import Context, Strategy
 from tasklift.task import Task
 

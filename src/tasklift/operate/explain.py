@@ -24,7 +24,7 @@ from tasklift.prediction import Prediction
 from tasklift.strategies.artifact import Card, read_card
 from tasklift.strategies.context import UNCUT, Cut
 from tasklift.strategies.fitting import load_candidate
-from tasklift.strategies.prompt import PromptedCandidate
+from tasklift.strategies.prompted_candidate import PromptedCandidate
 from tasklift.strategies.prompting import hash_of
 from tasklift.strategy import Candidate, Context, Input
 from tasklift_platform.database import Database

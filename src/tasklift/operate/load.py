@@ -13,7 +13,7 @@ from tasklift.llm.open import open_endpoint
 from tasklift.operate.batching import Batched, Budgeted
 from tasklift.strategies.artifact import read_card
 from tasklift.strategies.fitting import load_candidate
-from tasklift.strategies.prompt import PromptedCandidate
+from tasklift.strategies.prompted_candidate import PromptedCandidate
 from tasklift.strategy import Candidate
 
 #: A caller waits: two quick retries, many requests at once. The request's own deadline cuts it off.

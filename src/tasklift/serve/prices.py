@@ -8,7 +8,7 @@ from tasklift.measure.cost import item_cost
 from tasklift.operate.service import Price
 from tasklift.prediction import Usage
 from tasklift.project import Project
-from tasklift.strategies.prompt import PromptedCandidate
+from tasklift.strategies.prompted_candidate import PromptedCandidate
 from tasklift.strategy import Candidate
 
 _MANY = 1_000_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,40 +10,33 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tasklift.data.embed import Vectors, open_embedder
-from tasklift.data.nearest import nearest
+from tasklift.data.embed import open_embedder
 from tasklift.dataset import Dataset
 from tasklift.llm.model import Model, Request
 from tasklift.llm.open import open_model
 from tasklift.llm.overlay import Material
 from tasklift.outputs.labels import Label
 from tasklift.prediction import DECIMALS, Prediction, Usage
-from tasklift.strategies.artifact import Card, read_arrays, write_artifact
+from tasklift.strategies.artifact import Card, write_artifact
 from tasklift.strategies.classifier import label_indices, text_of, texts_of
 from tasklift.strategies.context import UNCUT, Cut
-from tasklift.strategies.prompt import LOWEST, PromptedCandidate, prediction_of
+from tasklift.strategies.labelled_rows import Store, agreed_accuracy, read_store, strata_of, vote
 from tasklift.strategies.prompted import Grounded
+from tasklift.strategies.prompted_candidate import LOWEST, PromptedCandidate, prediction_of
 from tasklift.strategies.prompting import check_template, prompt_parameters, rule_settings, setup_of
 from tasklift.strategies.recipe import EVERY_KIND, require, require_rows
 from tasklift.strategies.screen import (
     EMBEDDER,
     LIKENESS_WEIGHT,
-    Limits,
     attack_logits,
     head,
-    limits_from,
     screen_settings,
 )
 from tasklift.strategies.selection import SELECTIONS, Found, Picker
 from tasklift.strategy import Context, Family, Input
 from tasklift.task import Task
-from tasklift.tokens import estimated_tokens
 from tasklift.worker import on_worker, timed
 
-#: Rows on which retrieval is measured when it is fitted.
-MEASURED = 500
-#: A row at similarity 0.69 votes a tenth as much as one at 0.92; and what a label without any row has.
-SHARPNESS, UNSEEN = 8, 1e-3
 SYSTEM = """{{ instruction }} {{ form }}"""
 USER = """{% for example in examples %}
 Message: {{ example.text }}
@@ -131,7 +124,7 @@ class FewShot(Grounded):
         """Embed the rows, and measure on them (each left out in turn) how right agreeing neighbours are."""
         require_rows(task, train, self.name, self.kinds)
         texts, one_label = texts_of(train, task.input_fields), task.output.kind == "label"
-        truth = label_indices(train, list(task.labels)) if one_label else _strata(task, train)
+        truth = label_indices(train, list(task.labels)) if one_label else strata_of(task, train)
         answers = [task.output.write(value) for value in train.outputs]
         done = timed(open_embedder(self.embedder).encode, texts)
         store = Store(texts, truth, done.value, train.ids, answers)
@@ -155,71 +148,6 @@ class FewShot(Grounded):
     def load(folder: Path, card: Card) -> FewShotCandidate:
         """A saved candidate; the model is opened by its name."""
         return FewShotCandidate(card, open_model(str(card.parameters["model"])), read_store(folder, card))
-
-
-@dataclass(frozen=True)
-class Store:
-    """The labelled rows: texts [n], label indices [n], vectors [n, dimensions], ids [n], and answers as they should
-    be written [n].
-
-    Where outputs are not one label, the indices are those of what a split keeps the mix of (`OutputKind.stratum`).
-    """
-
-    texts: Sequence[str]
-    truth: NDArray[np.int64]
-    vectors: Vectors
-    ids: Sequence[str] = ()
-    answers: Sequence[str] = ()
-
-    def near(self, vectors: Vectors, count: int) -> list[Found]:
-        """The `count` nearest rows of each of [n, dimensions] vectors."""
-        index, similarity = nearest(vectors, self.vectors, count)
-        return [
-            Found(rows, likeness, self.vectors[rows], self.truth[rows])
-            for rows, likeness in zip(index, similarity, strict=True)
-        ]
-
-    def likeness(self, vectors: Vectors, own: Sequence[int] | None = None) -> NDArray[np.float64]:
-        """[n, dimensions] -> [n] largest cosine to a row; `own` says which row to leave out for each."""
-        cosines = vectors @ self.vectors.T
-        if own is not None:
-            cosines[np.arange(len(own)), list(own)] = -1.0
-        return np.asarray(cosines.max(axis=1), dtype=np.float64).round(DECIMALS)
-
-    def limits(self, encode: Callable[[Sequence[str]], Vectors]) -> Limits:
-        """Above which a sentence is foreign, from sentences of the rows, each compared with the other rows."""
-        return limits_from(self.texts, lambda parts, own: self.likeness(encode(parts), own))
-
-    def measured(self, picker: Picker) -> dict[str, float]:
-        """Retrieval on its own, each of at most `MEASURED` rows left out in turn: how often the right label is among
-        the examples, and how many tokens they take."""
-        own = range(0, len(self.texts), max(1, len(self.texts) // MEASURED))
-        right, tokens = 0, 0
-        for at, found in zip(own, self.near(self.vectors[list(own)], picker.pool + 1), strict=True):
-            others = found.rows != at
-            left = Found(found.rows[others], found.similarity[others], found.vectors[others], found.labels[others])
-            shown = picker.pick(left, self.texts)
-            right += bool((self.truth[shown] == self.truth[at]).any())
-            tokens += sum(estimated_tokens(self.texts[row][: picker.chars]) for row in shown)
-        return {"right_label_shown": right / len(own), "example_tokens": tokens / len(own)}
-
-
-def read_store(folder: Path, card: Card) -> Store:
-    """The rows of a saved candidate.
-
-    Raises:
-        ArtifactError: damaged.
-    """
-    stored, settings, labels = read_arrays(folder), card.settings, list(card.labels)
-    answers = settings.get("answers") or [labels[i] for i in stored["truth"]]
-    ids = list(settings.get("ids", ()))
-    return Store(list(settings["texts"]), stored["truth"], stored["vectors"], ids, list(answers))
-
-
-def _strata(task: Task, train: Dataset) -> NDArray[np.int64]:
-    """[n] which stratum each row belongs to, for examples that are balanced."""
-    _, codes = np.unique([task.output.stratum(value) for value in train.outputs], return_inverse=True)
-    return codes.astype(np.int64)
 
 
 class FewShotCandidate(PromptedCandidate):
@@ -320,30 +248,3 @@ class FewShotCandidate(PromptedCandidate):
             settings["answers"] = list(self._store.answers)
         card = Card(**{**self.card.__dict__, "settings": settings})
         write_artifact(folder, card, {"vectors": self._store.vectors, "truth": self._store.truth})
-
-
-def vote(near: Found, labels: Sequence[str]) -> dict[str, float]:
-    """Label -> log of its share of the similarity of the rows found, each to the power `SHARPNESS`."""
-    strength = np.full(len(labels), UNSEEN)
-    np.add.at(strength, near.labels, np.clip(near.similarity, 0.0, 1.0) ** SHARPNESS)
-    shares = np.log(strength / strength.sum())
-    return dict(zip(labels, shares.tolist(), strict=True))
-
-
-def agreed_accuracy(vectors: Vectors, truth: NDArray[np.int64], k: int) -> float:
-    """Among rows whose k nearest other rows share one label: how often it is the right one.
-
-    One row more of each kind is added, so that a handful of rows never claims certainty.
-
-    Args:
-        vectors: [n, dimensions], unit length.
-        truth: [n] label indices.
-    """
-    index, _ = nearest(vectors, vectors, k + 1)
-    own = index == np.arange(len(vectors))[:, None]
-    # A repeated text may push a row out of its own neighbourhood: then its last neighbour goes.
-    own[~own.any(axis=1), -1] = True
-    labels = truth[index[~own].reshape(len(vectors), -1)]
-    agreed = (labels == labels[:, :1]).all(axis=1)
-    right = int((labels[agreed, 0] == truth[agreed]).sum())
-    return (right + 1) / (int(agreed.sum()) + 2)

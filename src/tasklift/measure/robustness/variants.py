@@ -10,7 +10,8 @@ from functools import partial
 
 from tasklift.llm.template import Template
 from tasklift.strategies.layered_candidate import LayeredCandidate
-from tasklift.strategies.prompt import PromptCandidate, PromptedCandidate
+from tasklift.strategies.prompt import PromptCandidate
+from tasklift.strategies.prompted_candidate import PromptedCandidate
 from tasklift.strategy import Candidate
 
 TextChange = Callable[[str], str]
