@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tasklift_inbox import admin, organise, outbox, people, views
-from tasklift_inbox.channels.base import Reaction, Upload
+from tasklift_inbox.channels.outgoing import Reaction, Upload
 from tasklift_inbox.errors import MediaError, RefusedError, UnknownItemError
 from tasklift_inbox.media import SHOWN, MediaStore, fetch_again
 from tasklift_inbox.runtime import Runtime

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tasklift_inbox import policy
-from tasklift_inbox.channels.base import Abilities, Channel, Outgoing, Reaction, Upload, check_able, takes_caption
+from tasklift_inbox.channels.base import Channel
+from tasklift_inbox.channels.outgoing import Abilities, Outgoing, Reaction, Upload, check_able, takes_caption
 from tasklift_inbox.errors import RefusedError, UnknownItemError
 from tasklift_inbox.mail.tokens import message_id
 from tasklift_inbox.mail.writing import reply_headers

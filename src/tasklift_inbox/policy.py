@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tasklift_inbox.channels.base import Abilities
+from tasklift_inbox.channels.outgoing import Abilities
 from tasklift_inbox.errors import RefusedError
 from tasklift_inbox.tables import conversations, messages, outbox
 from tasklift_platform.database import now_s

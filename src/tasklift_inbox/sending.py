@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tasklift_inbox import changing, policy
-from tasklift_inbox.channels.base import Channel, NotSent, Outgoing, Upload, check_able
+from tasklift_inbox.channels.base import Channel
+from tasklift_inbox.channels.outgoing import NotSent, Outgoing, Upload, check_able
 from tasklift_inbox.errors import Outcome, RefusedError, SendError
 from tasklift_inbox.media import MediaStore, sign_file
 from tasklift_inbox.outbox import outgoing_of

@@ -21,8 +21,8 @@ from inbox.test_operations import SVG, api, fetch_all, picture
 from inbox.test_slice import serving, told
 
 from tasklift_inbox import views
-from tasklift_inbox.channels.base import Outgoing, Upload
 from tasklift_inbox.channels.http import ApiClient, Call
+from tasklift_inbox.channels.outgoing import Outgoing, Upload
 from tasklift_inbox.errors import MediaError
 from tasklift_inbox.mail.reading import read_mail
 from tasklift_inbox.mail.writing import reply_headers, write_mail

@@ -16,8 +16,9 @@ from inbox.support import conversation_of, feed, outbox_states, reply, texts, wo
 
 from tasklift.errors import ConfigError
 from tasklift_inbox import changing, organise, policy, views
-from tasklift_inbox.channels.base import Arrived, Changed, ChannelConfig, Item, Noticed, Outgoing, Tools, Upload
+from tasklift_inbox.channels.base import Arrived, Changed, ChannelConfig, Item, Noticed, Tools
 from tasklift_inbox.channels.email import EmailChannel
+from tasklift_inbox.channels.outgoing import Outgoing, Upload
 from tasklift_inbox.errors import RefusedError
 from tasklift_inbox.mail import tokens
 from tasklift_inbox.mail.html import safe_html, text_of_html

@@ -16,7 +16,7 @@ from inbox.mail_support import add_mailbox, mail
 from inbox.support import conversation_of, outbox_states, reply, texts
 
 from tasklift_inbox import admin, views
-from tasklift_inbox.channels.base import Upload
+from tasklift_inbox.channels.outgoing import Upload
 from tasklift_inbox.errors import RefusedError
 from tasklift_inbox.mail.mailbox import Login, Mailbox, Position
 from tasklift_inbox.mail.reading import read_mail

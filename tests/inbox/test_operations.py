@@ -23,8 +23,8 @@ from typer.testing import CliRunner
 from tasklift.errors import ConfigError, TaskliftError
 from tasklift_inbox import admin, cli, deletion, doctor, media, privacy, views
 from tasklift_inbox.app import Inbox
-from tasklift_inbox.channels.base import Upload
 from tasklift_inbox.channels.http import ApiClient, Call
+from tasklift_inbox.channels.outgoing import Upload
 from tasklift_inbox.errors import MediaError, Outcome, SendError, SignatureError, UnknownItemError
 from tasklift_inbox.media import Fetcher, MediaStore, opened_file, sign_file, true_type
 from tasklift_inbox.runtime import Runtime, Settings

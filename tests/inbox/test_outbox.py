@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from inbox.support import NOW, add, conversation_of, feed, outbox_states, reply, says, send_all
 
 from tasklift_inbox import admin, organise, outbox, pacing, policy, views
-from tasklift_inbox.channels.base import Upload
+from tasklift_inbox.channels.outgoing import Upload
 from tasklift_inbox.channels.telegram import TelegramChannel
 from tasklift_inbox.errors import RefusedError
 from tasklift_inbox.runtime import Runtime

@@ -13,7 +13,7 @@ from inbox.support import NOW, add, conversation_of, feed, outbox_states, reply,
 from inbox.test_operations import api
 from inbox.test_outbox import telegram_text, whatsapp_text
 
-from tasklift_inbox.channels.base import Reaction, Upload
+from tasklift_inbox.channels.outgoing import Reaction, Upload
 from tasklift_inbox.errors import RefusedError
 from tasklift_inbox.outbox import Reply, enqueue
 from tasklift_inbox.runtime import Runtime, Settings

@@ -10,7 +10,6 @@ from aiosmtplib import SMTPAuthenticationError
 
 from tasklift.errors import ConfigError
 from tasklift_inbox.channels.base import (
-    Abilities,
     Arrived,
     Changed,
     ChannelConfig,
@@ -18,14 +17,12 @@ from tasklift_inbox.channels.base import (
     Field,
     Item,
     Noticed,
-    NotSent,
-    Outgoing,
     Part,
     Person,
-    Sent,
     Thread,
     Tools,
 )
+from tasklift_inbox.channels.outgoing import Abilities, NotSent, Outgoing, Sent
 from tasklift_inbox.channels.reading import sha256_key
 from tasklift_inbox.errors import MediaError, Outcome, SendError, SignatureError
 from tasklift_inbox.mail import tokens

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from tasklift.errors import ConfigError
-from tasklift_inbox.channels.base import Abilities, ChannelConfig, Check, Field, Outgoing, Sent, Tools
+from tasklift_inbox.channels.base import ChannelConfig, Check, Field, Tools
 from tasklift_inbox.channels.messenger import kind_of, reaction_of, sent_of
 from tasklift_inbox.channels.meta import GRAPH_VERSION, PageChannel
+from tasklift_inbox.channels.outgoing import Abilities, Outgoing, Sent
 from tasklift_inbox.channels.reading import mapping, objects, text_of
 
 _MB = 1024 * 1024

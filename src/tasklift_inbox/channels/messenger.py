@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from tasklift_inbox.channels.base import ANY, Abilities, Check, Field, Outgoing, Reaction, Sent
+from tasklift_inbox.channels.base import Check, Field
 from tasklift_inbox.channels.meta import PageChannel
+from tasklift_inbox.channels.outgoing import ANY, Abilities, Outgoing, Reaction, Sent
 from tasklift_inbox.channels.reading import text_of
 from tasklift_inbox.errors import Outcome, SendError
 

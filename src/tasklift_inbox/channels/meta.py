@@ -6,18 +6,10 @@ import hmac
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from tasklift_inbox.channels.base import (
-    ChannelConfig,
-    Check,
-    Item,
-    NotSent,
-    Outgoing,
-    Part,
-    Sent,
-    Tools,
-)
+from tasklift_inbox.channels.base import ChannelConfig, Check, Item, Part, Tools
 from tasklift_inbox.channels.http import Answer, Call
 from tasklift_inbox.channels.messaging import read_page_events
+from tasklift_inbox.channels.outgoing import NotSent, Outgoing, Sent
 from tasklift_inbox.channels.reading import mapping, sha256_key, text_of, verify_hmac
 from tasklift_inbox.errors import MediaError, Outcome, SendError
 

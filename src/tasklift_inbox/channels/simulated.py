@@ -10,22 +10,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from tasklift_inbox.channels.base import (
-    ANY,
-    Abilities,
-    Arrived,
-    Changed,
-    ChannelConfig,
-    Check,
-    Field,
-    Item,
-    NotSent,
-    Outgoing,
-    Part,
-    Person,
-    Sent,
-    Tools,
-)
+from tasklift_inbox.channels.base import Arrived, Changed, ChannelConfig, Check, Field, Item, Part, Person, Tools
+from tasklift_inbox.channels.outgoing import ANY, Abilities, NotSent, Outgoing, Sent
 from tasklift_inbox.channels.reading import json_object, objects, seconds, sha256_key, text_of, verify_hmac
 from tasklift_inbox.errors import MediaError
 

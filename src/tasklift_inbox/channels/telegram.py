@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from tasklift_inbox.channels.base import (
-    Abilities,
     Arrived,
     Changed,
     ChannelConfig,
@@ -18,15 +17,12 @@ from tasklift_inbox.channels.base import (
     Field,
     Item,
     Noticed,
-    NotSent,
-    Outgoing,
     Part,
     Person,
-    Reaction,
-    Sent,
     Tools,
 )
 from tasklift_inbox.channels.http import Answer, Call
+from tasklift_inbox.channels.outgoing import Abilities, NotSent, Outgoing, Reaction, Sent
 from tasklift_inbox.channels.reading import json_object, mapping, objects, seconds, sha256_key, text_of
 from tasklift_inbox.errors import MediaError, Outcome, SendError, SignatureError
 

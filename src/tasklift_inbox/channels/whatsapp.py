@@ -10,24 +10,10 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from tasklift_inbox.channels.base import (
-    ANY,
-    Abilities,
-    Arrived,
-    Changed,
-    Check,
-    Field,
-    Item,
-    Noticed,
-    Outgoing,
-    Part,
-    Person,
-    Renamed,
-    Sent,
-    Upload,
-)
+from tasklift_inbox.channels.base import Arrived, Changed, Check, Field, Item, Noticed, Part, Person, Renamed
 from tasklift_inbox.channels.http import Answer
 from tasklift_inbox.channels.meta import MetaChannel
+from tasklift_inbox.channels.outgoing import ANY, Abilities, Outgoing, Sent, Upload
 from tasklift_inbox.channels.reading import json_object, mapping, objects, seconds, sha256_key, text_of
 from tasklift_inbox.errors import MediaError, Outcome, SendError
 

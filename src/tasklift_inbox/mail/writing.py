@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tasklift_inbox.channels.base import Outgoing
+from tasklift_inbox.channels.outgoing import Outgoing
 from tasklift_inbox.mail.reading import base_subject
 from tasklift_inbox.tables import messages
 from tasklift_inbox.texts import one_line

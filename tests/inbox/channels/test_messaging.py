@@ -8,8 +8,9 @@ import pytest
 from inbox.channels.conftest import Make, parsed
 
 from tasklift.errors import ConfigError
-from tasklift_inbox.channels.base import Arrived, Changed, Item, Noticed, Outgoing, Seen, Upload
+from tasklift_inbox.channels.base import Arrived, Changed, Item, Noticed, Seen
 from tasklift_inbox.channels.instagram import InstagramChannel
+from tasklift_inbox.channels.outgoing import Outgoing, Upload
 from tasklift_inbox.errors import Outcome, SendError
 from tasklift_inbox.testing import FakeMeta
 from tasklift_inbox.testing.meta import messaging_event

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from inbox.channels.conftest import Make, parsed
 
-from tasklift_inbox.channels.base import Arrived, Changed, Item, Noticed, Outgoing, Part, Upload
+from tasklift_inbox.channels.base import Arrived, Changed, Item, Noticed, Part
+from tasklift_inbox.channels.outgoing import Outgoing, Upload
 from tasklift_inbox.errors import MediaError, Outcome, SendError, SignatureError
 from tasklift_inbox.testing import FakeTelegram
 
