@@ -262,9 +262,7 @@ class World:
         await asyncio.sleep(2.0)
         for process in self.processes:
             process.kill(signal.SIGTERM)
-        for _ in range(10):
-            await Normaliser(self._runtime).drain()
-            await asyncio.sleep(1.0)
+        await Normaliser(self._runtime).drain()
 
     async def verdict(self) -> dict[str, int]:
         """What was lost, doubled, or left in the dark."""

@@ -30,6 +30,7 @@ _BATCH_BYTES = 50_000
 _LEASE_S = 6.0
 _RENEW_S = 2.0
 _PAUSE_S = 0.5
+_OTHERS_S = 0.05  # before it is seen how far another process has come
 _NEW = sa.text("raw_events.state = 'new'")
 
 
@@ -80,12 +81,28 @@ class Normaliser:
         return done
 
     async def drain(self) -> int:
-        """Until nothing new is left; returns how many raw events were done."""
+        """Until nothing is left of what is new now; returns how many raw events were done here.
+
+        What another process is at is waited for: whoever erases a person must not be overtaken by their last message.
+        """
+        newest = sa.select(sa.func.max(raw_events.c.id)).where(_NEW)
+        async with self._database.read() as connection:
+            last = (await connection.execute(newest)).scalar() or 0
         total = 0
-        while done := await self.step():
+        while await self._is_left(last):
+            done = await self.step()
             total += done
+            if not done:
+                await asyncio.sleep(_OTHERS_S)
         await self._release()
         return total
+
+    async def _is_left(self, last: int) -> bool:
+        """Of the events up to `last`, and of channels that are active."""
+        active = raw_events.c.channel_id.in_(list(self._runtime.channels))
+        left = sa.select(raw_events.c.id).where(_NEW, raw_events.c.id <= last, active).limit(1)
+        async with self._database.read() as connection:
+            return (await connection.execute(left)).scalar() is not None
 
     async def _hold(self, channel_id: str) -> bool:
         now = asyncio.get_running_loop().time()

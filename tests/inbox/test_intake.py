@@ -21,6 +21,7 @@ from tasklift_inbox.runtime import Runtime
 from tasklift_inbox.tables import conversations, messages, notices, raw_events
 from tasklift_inbox.testing import FakeMeta, running
 from tasklift_inbox.testing.meta import messaging_event, whatsapp_event
+from tasklift_platform.leases import take_lease
 
 
 async def states(runtime: Runtime) -> list[str]:
@@ -103,7 +104,6 @@ async def test_one_identity_has_one_open_conversation_also_when_two_workers_try(
     ]  # fmt: skip
     await store_raw(runtime.database, rows)
     await asyncio.gather(*(Normaliser(runtime).drain() for _ in range(4)))
-    await Normaliser(runtime).drain()
     assert await texts(runtime) == {"a": [str(n) for n in range(60)]}
     async with runtime.database.read() as connection:
         row = (await connection.execute(sa.select(conversations))).one()
@@ -215,6 +215,17 @@ async def test_an_event_that_cannot_be_stored_is_put_aside_alone(
     assert await texts(runtime) == {"a": ["ok"] * 5}
     [finding] = await doctor.examine(runtime)
     assert "a mistake of ours" in finding.what
+
+
+async def test_what_another_process_is_reading_is_waited_for(runtime: Runtime) -> None:
+    await add(runtime, "simulated")
+    killed = await take_lease(runtime.database, "inbox.normalise.simulated", 0.3)
+    assert killed is not None
+    await feed(runtime, "simulated", [says(("a", "1", "hello", 0))])
+    assert await texts(runtime) == {"a": ["hello"]}
+    await admin.disable(runtime, "simulated", "test")
+    await store_raw(runtime.database, [{"channel_id": "simulated", "dedupe_key": "2", "headers": "{}", "body": b"{}"}])
+    assert await Normaliser(runtime).drain() == 0  # nobody reads it: nothing to wait for
 
 
 async def test_notices_make_a_channel_unhealthy_once(runtime: Runtime) -> None:
