@@ -39,6 +39,11 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert loaded_after(code) == set()
 
 
+def test_the_inbox_loads_what_serves_http_only_to_serve() -> None:
+    code = "sys.argv = ['tasklift-inbox', '--help']; from tasklift_inbox.__main__ import main; main()"
+    assert loaded_after(code, ("fastapi", "uvicorn")) == set()
+
+
 def test_comparing_hosted_models_loads_nothing_slow() -> None:
     modules = "tasklift.cli.evaluate, tasklift.strategies.prompt, tasklift.strategies.human"
     assert loaded_after(f"import {modules}", SLOW) == set()

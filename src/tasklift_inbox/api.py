@@ -21,8 +21,6 @@ from tasklift_inbox.runtime import Runtime
 from tasklift_inbox.tables import attachments
 from tasklift_platform.keys import ApiKey, KeyRing
 
-SCOPES = ("read", "reply", "manage")
-
 
 @dataclass(frozen=True, slots=True)
 class Access:

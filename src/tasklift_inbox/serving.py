@@ -1,4 +1,4 @@
-"""Runs an inbox until it is told to stop; what is under way is finished."""
+"""Serves an inbox until it is told to stop; what is under way is finished."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tasklift_inbox.app import Inbox
 from tasklift_inbox.runtime import Runtime, Settings
-from tasklift_inbox.worker import Worker
 from tasklift_platform.logs import configure_logs
 from tasklift_platform.web.drain import DrainingServer
 from tasklift_platform.web.slow import with_head_timeout
@@ -42,23 +41,6 @@ def serve(settings: Settings, host: str, port: int, *, works: bool) -> None:
         signal.signal(number, lambda *_: None)
     print(f"tasklift-inbox: http://{host}:{port}", file=sys.stderr)
     DrainingServer(config, inbox.drain).run()
-
-
-def work(settings: Settings) -> None:
-    """Background work only."""
-    configure_logs(sys.stderr)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-
-    async def run() -> None:
-        runtime, stop = await Runtime.open(settings), asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        try:
-            await Worker(runtime).run(stop)
-        finally:
-            await runtime.aclose()
-
-    asyncio.run(run())
 
 
 async def _open_once(settings: Settings) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
+import sys
 from collections.abc import Awaitable, Callable
 
 import sqlalchemy as sa
@@ -15,12 +17,13 @@ from tasklift_inbox.normalise import Normaliser
 from tasklift_inbox.polling import Pollers
 from tasklift_inbox.privacy import registry_of
 from tasklift_inbox.receive import store_raw
-from tasklift_inbox.runtime import Runtime
+from tasklift_inbox.runtime import Runtime, Settings
 from tasklift_inbox.sending import Sender, note_health
 from tasklift_inbox.tables import channels
 from tasklift_platform.errors import DatabaseError
 from tasklift_platform.job_worker import JobWorker
 from tasklift_platform.leases import take_lease
+from tasklift_platform.logs import configure_logs
 
 _LOG = logging.getLogger("tasklift.inbox.worker")
 _HEALTH_S = 60.0
@@ -96,3 +99,20 @@ class Worker:
             bad = [check for check in await channel.check() if check.problem]
             if not bad:
                 await note_health(self._runtime, name, "")
+
+
+def work(settings: Settings) -> None:
+    """A process of background work only, until it is told to stop; what is under way is finished."""
+    configure_logs(sys.stderr)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+    async def run() -> None:
+        runtime, stop = await Runtime.open(settings), asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        try:
+            await Worker(runtime).run(stop)
+        finally:
+            await runtime.aclose()
+
+    asyncio.run(run())

@@ -1,38 +1,35 @@
-"""The command `tasklift-inbox`. What a command does is in the module that it names."""
+"""The command `tasklift-inbox`. What a command does is in the module that it names.
+
+`serve` and `worker` load theirs when they are called: with it come a web framework and the libraries of mail.
+"""
 
 from __future__ import annotations
 
-import sys
+import importlib
 from typing import Annotated, Any
 
 import typer
 
-from tasklift.errors import MissingDependencyError, TaskliftError
-
-try:
-    from tasklift_inbox import doctor, media, normalise, privacy, serving, views
-    from tasklift_inbox.cli.channels import channel_app
-    from tasklift_inbox.cli.keys import keys_app
-    from tasklift_inbox.cli.options import (
-        EXIT_FINDINGS,
-        HERE,
-        LOCAL,
-        AsJson,
-        DatabaseUrl,
-        Key,
-        PublicUrl,
-        State,
-        print_json,
-        settings_of,
-        with_runtime,
-    )
-    from tasklift_inbox.cli.outbox import outbox_app
-    from tasklift_inbox.runtime import Runtime
-    from tasklift_platform.vault import new_secret_key
-except ModuleNotFoundError as error:
-    raise MissingDependencyError(f"the inbox ({error.name})", "inbox") from error
-
-EXIT_USER_ERROR, EXIT_INTERRUPTED = 2, 130
+from tasklift_inbox import doctor, media, normalise, privacy, views
+from tasklift_inbox.cli.channels import channel_app
+from tasklift_inbox.cli.keys import keys_app
+from tasklift_inbox.cli.options import (
+    EXIT_FINDINGS,
+    HERE,
+    LOCAL,
+    AsJson,
+    ContactId,
+    DatabaseUrl,
+    Key,
+    PublicUrl,
+    State,
+    print_json,
+    settings_of,
+    with_runtime,
+)
+from tasklift_inbox.cli.outbox import outbox_app
+from tasklift_inbox.runtime import Runtime
+from tasklift_platform.vault import new_secret_key
 
 app = typer.Typer(
     help="Instagram, Messenger, Telegram, WhatsApp and e-mail in one place.",
@@ -72,13 +69,14 @@ def serve(
     web_only: Annotated[bool, typer.Option("--web-only", help="Leave background work to `worker`.")] = False,
 ) -> None:
     """Take webhooks, answer the REST API, and do the background work."""
+    serving = importlib.import_module("tasklift_inbox.serving")
     serving.serve(settings_of(state, database, key, url), host, port, works=not web_only)
 
 
 @app.command()
 def worker(state: State = HERE, database: DatabaseUrl = "", key: Key = "", url: PublicUrl = LOCAL) -> None:
     """Do the background work: read events, send, fetch attachments, poll."""
-    serving.work(settings_of(state, database, key, url))
+    importlib.import_module("tasklift_inbox.worker").work(settings_of(state, database, key, url))
 
 
 @app.command()
@@ -170,7 +168,7 @@ def contacts(
 
 @app.command()
 def export(
-    contact: Annotated[int, typer.Option(help="Id of the contact.")],
+    contact: ContactId,
     state: State = HERE,
     database: DatabaseUrl = "",
     key: Key = "",
@@ -184,7 +182,7 @@ def export(
 
 @app.command()
 def erase(
-    contact: Annotated[int, typer.Option(help="Id of the contact.")],
+    contact: ContactId,
     by: Annotated[str, typer.Option(help="Who asks for it, for the audit log.")],
     state: State = HERE,
     database: DatabaseUrl = "",
@@ -201,14 +199,3 @@ def erase(
     print_json(certificate)
     if certificate["completed_at"] is None:
         raise typer.Exit(EXIT_FINDINGS)
-
-
-def main() -> None:
-    """Entry point: errors that users can mend are one line and exit code 2."""
-    try:
-        app()
-    except TaskliftError as error:
-        print(f"tasklift-inbox: {error}", file=sys.stderr)
-        sys.exit(EXIT_USER_ERROR)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)

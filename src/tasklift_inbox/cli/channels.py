@@ -15,6 +15,7 @@ from tasklift_inbox.cli.options import (
     HERE,
     LOCAL,
     AsJson,
+    ChannelName,
     DatabaseUrl,
     Key,
     PublicUrl,
@@ -107,7 +108,7 @@ def channel_list(state: State = HERE, database: DatabaseUrl = "", key: Key = "",
 
 @channel_app.command("check")
 def channel_check(
-    name: Annotated[str, typer.Argument(help="The channel.")],
+    name: ChannelName,
     fix: Annotated[bool, typer.Option("--fix", help="Set what can be set from here: Telegram's webhook.")] = False,
     state: State = HERE,
     database: DatabaseUrl = "",
@@ -121,7 +122,7 @@ def channel_check(
 
 @channel_app.command("disable")
 def channel_disable(
-    name: Annotated[str, typer.Argument(help="The channel.")],
+    name: ChannelName,
     state: State = HERE,
     database: DatabaseUrl = "",
     key: Key = "",

@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from tasklift.errors import ConfigError
-from tasklift_inbox.api import SCOPES
 from tasklift_inbox.cli.options import HERE, DatabaseUrl, Key, State, settings_of, with_runtime
 from tasklift_platform.keys import NewKey, create_key, list_keys, revoke_key
 
+#: Of the REST API.
+SCOPES = ("read", "reply", "manage")
 keys_app = typer.Typer(help="Keys for the REST API.", no_args_is_help=True, rich_markup_mode=None)
 
 

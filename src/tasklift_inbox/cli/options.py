@@ -29,6 +29,8 @@ Key = Annotated[
 PublicUrl = Annotated[str, typer.Option(envvar="TASKLIFT_INBOX_URL", help="Under which providers reach this inbox.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 EntryId = Annotated[str, typer.Argument(help="The entry's id, as listed.")]
+ChannelName = Annotated[str, typer.Argument(help="The channel.")]
+ContactId = Annotated[int, typer.Option(help="Id of the contact.")]
 By = Annotated[str, typer.Option(help="Who says so, for the audit log.")]
 HERE, LOCAL = Path("inbox"), "http://127.0.0.1:8700"
 
