@@ -33,7 +33,7 @@ from tasklift_inbox.testing.telegram import FakeTelegram
 from tasklift_platform.vault import new_secret_key
 
 _PORT = 8765
-_PATIENCE_S = 120.0
+_PATIENCE_S = 60.0
 _MAIL = """From: Ines Costa <ines@example.test>
 To: support@example.test
 Subject: Invoice 1042
