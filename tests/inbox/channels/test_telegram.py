@@ -134,3 +134,11 @@ async def test_files_go_out_and_come_in(made: Make) -> None:
         assert [check.problem for check in await channel.check()] == ["", ""]
         fake.token = "8:other"
         assert "401" in (await channel.check())[0].problem or (await channel.check())[0].problem
+
+
+async def test_a_file_name_forges_no_part_of_a_form(made: Make) -> None:
+    fake = FakeTelegram()
+    async with made("telegram", "7000001", fake) as channel:
+        name = 'a"\r\nContent-Type: text/html\r\n\r\n.png'
+        await channel.send(Outgoing("o", "42", "see", (Upload("image", "image/png", name, b"\x89PNG"),)))
+    assert fake.sent == [("sendPhoto", {"chat_id": "42", "caption": "see", "photo": b"\x89PNG"})]
