@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,43 +56,48 @@ def main() -> int:
     unknown = [name for name in asked.rows if name not in ROWS]
     if unknown:
         raise SystemExit(f"no row is called {unknown[0]!r}: there are {', '.join(ROWS)}")
-    kept, _ = _kept()
+    kept, *_ = _kept()
     for name in asked.rows or [name for name in ROWS if name not in kept]:
         note(f"== {name}")
-        kept, asked.segments = _kept()
+        kept, asked.segments, _ = _kept()
         asked.kept, before = kept.get(name, []), len(asked.segments)
         figures = ROWS[name](asked)
         if asyncio.iscoroutine(figures):
             figures = asyncio.run(figures)
         for figure in figures:
             note(figure.line())
-        kept, segments = _kept()  # another run may have measured another row meanwhile
+        kept, segments, days = _kept()  # another run may have measured another row meanwhile
         if not figures:
             continue  # not finished yet
-        kept[name] = figures
-        _finish(kept, [*segments, *asked.segments[before:]])
+        kept[name], days[name] = figures, time.strftime("%Y-%m-%d")
+        _finish(kept, [*segments, *asked.segments[before:]], days)
     return _finish(*_kept())
 
 
-def _kept() -> tuple[dict[str, list[Figure]], list[dict[str, Any]]]:
-    """What was measured before, by row, and the runs that `killed` adds up."""
+def _kept() -> tuple[dict[str, list[Figure]], list[dict[str, Any]], dict[str, str]]:
+    """What was measured before, by row; the runs that `killed` adds up; the day of each row."""
     path = RESULTS / "inbox.json"
     if not path.exists():
-        return {}, []
+        return {}, [], {}
     stored = json.loads(path.read_text(encoding="utf-8"))
     figures = [{key: value for key, value in one.items() if key != "met"} for one in stored["figures"]]
     kept = {name: [Figure(**figures[n]) for n in numbers] for name, numbers in stored["rows"].items()}
-    return kept, stored.get("segments", [])
+    return kept, stored.get("segments", []), stored["days"]
 
 
-def _finish(kept: dict[str, list[Figure]], segments: list[dict[str, Any]]) -> int:
+def _finish(kept: dict[str, list[Figure]], segments: list[dict[str, Any]], days: dict[str, str]) -> int:
     figures = [figure for name in ROWS if name in kept for figure in kept[name]]
     numbers = {name: [figures.index(figure) for figure in kept[name]] for name in kept}
+    measured = "; ".join(
+        f"{day}: {', '.join(name for name in kept if days[name] == day)}" for day in sorted(set(days.values()))
+    )
     remarks = [
-        "Server, load generator and database share the machine's 2 cores; the machine was not free of other work.",
+        f"Each row was measured by itself. {measured}.",
+        "Server, load generator and database share the machine's 2 cores. Where a row does not say how busy the machine "
+        "was, it was not free of other work.",
         "Postgres is a scratch server on this machine without fsync; SQLite waits for the disk at every commit.",
     ]
-    extra = {"title": "Tasklift Inbox", "rows": numbers, "remarks": remarks, "segments": segments}
+    extra = {"title": "Tasklift Inbox", "rows": numbers, "days": days, "remarks": remarks, "segments": segments}
     return finish("inbox", "python3 dev.py bench inbox", figures, extra)
 
 
