@@ -9,21 +9,11 @@ import hmac
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from tasklift_inbox.channels.base import (
-    Arrived,
-    Changed,
-    ChannelConfig,
-    Check,
-    Field,
-    Item,
-    Noticed,
-    Part,
-    Person,
-    Tools,
-)
+from tasklift_inbox.channels.base import ChannelConfig, Check, Field, Item, Part, Tools
 from tasklift_inbox.channels.http import Answer, Call
 from tasklift_inbox.channels.outgoing import Abilities, NotSent, Outgoing, Reaction, Sent
-from tasklift_inbox.channels.reading import json_object, mapping, objects, seconds, sha256_key, text_of
+from tasklift_inbox.channels.reading import json_object, mapping, objects, sha256_key, text_of
+from tasklift_inbox.channels.telegram_updates import id_of, read_update
 from tasklift_inbox.errors import MediaError, Outcome, SendError, SignatureError
 
 _MB = 1024 * 1024
@@ -33,13 +23,6 @@ ALLOWED_UPDATES = (
     "message", "edited_message", "callback_query", "message_reaction", "my_chat_member",
     "business_message", "edited_business_message", "deleted_business_messages",
 )  # fmt: skip
-_MESSAGES = ("message", "business_message", "channel_post", "guest_message")
-_EDITS = ("edited_message", "edited_business_message", "edited_channel_post")
-#: Field of a message -> kind here.
-_MEDIA = {
-    "photo": "image", "animation": "video", "video": "video", "video_note": "video", "audio": "audio",
-    "voice": "voice", "document": "document", "sticker": "sticker",
-}  # fmt: skip
 _METHODS = {
     "image": ("sendPhoto", "photo"), "video": ("sendVideo", "video"), "audio": ("sendAudio", "audio"),
     "voice": ("sendVoice", "voice"), "document": ("sendDocument", "document"), "sticker": ("sendSticker", "sticker"),
@@ -50,11 +33,6 @@ _EMOJI = """
 🌭 💯 🤣 ⚡ 🍌 🏆 💔 🤨 😐 🍓 🍾 💋 🖕 😈 😴 😭 🤓 👻 👨‍💻 👀 🎃 🙈 😇 😨 🤝 ✍
 🤗 🫡 🎅 🎄 ☃ 💅 🤪 🗿 🆒 💘 🙉 🦄 😘 💊 🙊 😎 👾 🤷‍♂ 🤷 🤷‍♀ 😡
 """
-#: Fields of a message that say nothing about its content.
-_FRAME = frozenset({
-    "message_id", "from", "chat", "date", "sender_chat", "business_connection_id", "message_thread_id",
-    "is_topic_message", "via_bot", "reply_markup", "author_signature", "has_protected_content", "sender_boost_count",
-})  # fmt: skip
 
 
 class TelegramChannel:
@@ -104,80 +82,7 @@ class TelegramChannel:
 
     def parse(self, headers: Mapping[str, str], body: bytes, received_at: float) -> list[Item]:
         """One update."""
-        update = json_object(body)
-        number = text_of(update.get("update_id"))
-        names = [name for name in update if name != "update_id"]
-        if not names:
-            raise ValueError("the update holds nothing but its number")
-        return [item for name in names for item in self._read(name, mapping(update[name]), number, received_at)]
-
-    def _read(self, name: str, body: Mapping[str, Any], number: str, received_at: float) -> list[Item]:
-        if name in _MESSAGES and body.get("chat"):
-            return [self._message(body, received_at)]
-        if name in _EDITS and body.get("chat"):
-            at = seconds(body.get("edit_date") or body.get("date"), received_at)
-            text = text_of(body.get("text")) or text_of(body.get("caption"))
-            return [Changed("", _key(body), "edit", f"update:{number}", at, text, _person(body).id)]
-        if name == "message_reaction":
-            emoji = "".join(text_of(r.get("emoji")) or "*" for r in objects(body.get("new_reaction")))
-            at, actor = seconds(body.get("date"), received_at), _id(body.get("user") or body.get("actor_chat"))
-            return [Changed("", _key(body), "reaction", f"update:{number}", at, emoji, actor)]
-        if name == "deleted_business_messages":
-            chat, ids = _id(body.get("chat")), body.get("message_ids")
-            gone = ids if isinstance(ids, list) else []
-            return [
-                Changed("", f"{chat}:{text_of(n)}", "delete", f"update:{number}:{text_of(n)}", received_at)
-                for n in gone
-            ]
-        if name == "callback_query":
-            return [self._callback(body, received_at)]
-        return [self._other(name, body, number, received_at)]
-
-    def _message(self, body: Mapping[str, Any], received_at: float) -> Arrived:
-        kind, text, parts, details = _content(body)
-        if body.get("media_group_id"):
-            details["album"] = text_of(body["media_group_id"])
-        if body.get("forward_origin"):
-            details["forwarded"] = body["forward_origin"]
-        chat_kind = text_of(mapping(body.get("chat")).get("type"))
-        if chat_kind not in ("private", ""):
-            details["chat"] = {"type": chat_kind, "from": body.get("from")}
-        if body.get("business_connection_id"):
-            details["business_connection_id"] = text_of(body["business_connection_id"])
-        reply = mapping(body.get("reply_to_message"))
-        number = body.get("message_id")
-        return Arrived(
-            "",
-            _person(body),
-            _key(body),
-            seconds(body.get("date"), received_at),
-            kind,
-            text,
-            parts,
-            _key({"chat": body.get("chat"), **reply}) if reply.get("message_id") else None,
-            details,
-            is_echo=bool(mapping(body.get("from")).get("is_bot")) and _id(body.get("from")) == self.config.external_id,
-            order_key=f"{number:020d}" if isinstance(number, int) and number >= 0 else "",
-        )
-
-    def _callback(self, body: Mapping[str, Any], received_at: float) -> Arrived:
-        """A button under one of our messages; Telegram gives no time for it."""
-        message, user = mapping(body.get("message")), body.get("from")
-        chat = message.get("chat") or user
-        person = _person({"chat": chat, "from": user})
-        target = f"{_id(chat)}:{text_of(message.get('message_id'))}" if message.get("message_id") else None
-        identity = f"callback:{text_of(body.get('id'))}"
-        details = {"data": text_of(body.get("data")), "game": text_of(body.get("game_short_name"))}
-        return Arrived("", person, identity, received_at, "button", text_of(body.get("data")), (), target, details)
-
-    def _other(self, name: str, body: Mapping[str, Any], number: str, received_at: float) -> Item:
-        """Whatever else: beside the person where there is one in a private chat, else beside the channel."""
-        at = seconds(body.get("date"), received_at)
-        if name == "my_chat_member" and text_of(mapping(body.get("chat")).get("type")) == "private":
-            status = text_of(mapping(body.get("new_chat_member")).get("status"))
-            kind = "blocked" if status == "kicked" else "started" if status == "member" else status
-            return Arrived("", _person(body), f"update:{number}", at, "system", kind, details={"membership": kind})
-        return Noticed("", name, f"update:{number}", at, body)
+        return read_update(json_object(body), self.config.external_id, received_at)
 
     async def api(self, method: str, *, timeout_s: float = 30.0, **parts: Any) -> Any:
         """Call a method of the Bot API; returns its `result`.
@@ -238,9 +143,9 @@ class TelegramChannel:
             info = mapping(await self.api("getWebhookInfo"))
         except SendError as error:
             return [Check("bot token", str(error), error.remedy or "try again in a minute")]
-        if _id(me) != self.config.external_id:
+        if id_of(me) != self.config.external_id:
             return [
-                Check("bot token", f"it is of bot {_id(me)}, not {self.config.external_id}", "add the channel again")
+                Check("bot token", f"it is of bot {id_of(me)}, not {self.config.external_id}", "add the channel again")
             ]
         checks = [Check(f"bot token of @{text_of(me.get('username'))}")]
         wants_polling = self.config.settings.get("mode", "polling") == "polling"
@@ -292,77 +197,6 @@ def _reaction(chat: str, reaction: Reaction) -> dict[str, Any]:
     emoji = reaction.emoji.replace("\ufe0f", "")
     wanted = [{"type": "emoji", "emoji": emoji}] if emoji else []
     return {"chat_id": chat, "message_id": int(reaction.target.rpartition(":")[2]), "reaction": wanted}
-
-
-def _content(body: Mapping[str, Any]) -> tuple[str, str, tuple[Part, ...], dict[str, Any]]:
-    """Kind, text, attachments and the rest of one message."""
-    if body.get("text") is not None:
-        return "text", text_of(body.get("text")), (), {}
-    for field, kind in _MEDIA.items():
-        if body.get(field):
-            return (
-                kind,
-                text_of(body.get("caption")) or text_of(mapping(body[field]).get("emoji")),
-                (_part(field, kind, body[field]),),
-                {},
-            )
-    if body.get("venue"):
-        venue = mapping(body["venue"])
-        return (
-            "location",
-            ", ".join(filter(None, (text_of(venue.get("title")), text_of(venue.get("address"))))),
-            (),
-            dict(venue),
-        )
-    if body.get("location"):
-        return "location", "", (), dict(mapping(body["location"]))
-    if body.get("contact"):
-        card = mapping(body["contact"])
-        name = " ".join(filter(None, (text_of(card.get("first_name")), text_of(card.get("last_name")))))
-        return "contacts", name, (), {"contacts": [card]}
-    rest = {name: value for name, value in body.items() if name not in _FRAME}
-    if body.get("new_chat_members") or body.get("left_chat_member") or body.get("pinned_message"):
-        return "system", next(iter(rest), ""), (), rest
-    return "unsupported", "", (), {"type": next(iter(rest), ""), "content": rest}
-
-
-def _part(field: str, kind: str, value: Any) -> Part:
-    """A photo is a list of sizes, of which the last is the largest."""
-    sizes = objects(value)
-    found = mapping(sizes[-1] if sizes else value)
-    size = found.get("file_size")
-    mime = text_of(found.get("mime_type")) or {
-        "photo": "image/jpeg",
-        "voice": "audio/ogg",
-        "video_note": "video/mp4",
-    }.get(field, "")
-    return Part(
-        kind,
-        text_of(found.get("file_id")),
-        mime,
-        text_of(found.get("file_name")),
-        size if isinstance(size, int) else None,
-    )
-
-
-def _person(body: Mapping[str, Any]) -> Person:
-    """The chat is whom we answer; in a private chat it is the person."""
-    chat, user = mapping(body.get("chat")), mapping(body.get("from"))
-    shown = chat if chat.get("first_name") or chat.get("title") else user
-    name = text_of(shown.get("title")) or " ".join(
-        filter(None, (text_of(shown.get("first_name")), text_of(shown.get("last_name"))))
-    )
-    username = text_of(shown.get("username"))
-    return Person(_id(chat) or _id(user) or "unknown", name, f"@{username}" if username else "")
-
-
-def _id(value: Any) -> str:
-    return text_of(mapping(value).get("id"))
-
-
-def _key(body: Mapping[str, Any]) -> str:
-    """Message numbers are counted in each chat."""
-    return f"{_id(body.get('chat'))}:{text_of(body.get('message_id'))}"
 
 
 def _failure(answer: Answer) -> SendError:
