@@ -194,9 +194,13 @@ def _call(outgoing: Outgoing) -> tuple[str, dict[str, Any]]:
 
 
 def _reaction(chat: str, reaction: Reaction) -> dict[str, Any]:
+    """What is in the conversation without being a message, a pressed button for instance, has an id of another form."""
+    of_chat, _, number = reaction.target.rpartition(":")
+    if of_chat != chat or not number.isdecimal():
+        raise SendError("Telegram takes reactions to messages only: this was a button, or a change", Outcome.STOP)
     emoji = reaction.emoji.replace("\ufe0f", "")
     wanted = [{"type": "emoji", "emoji": emoji}] if emoji else []
-    return {"chat_id": chat, "message_id": int(reaction.target.rpartition(":")[2]), "reaction": wanted}
+    return {"chat_id": chat, "message_id": int(number), "reaction": wanted}
 
 
 def _failure(answer: Answer) -> SendError:

@@ -6,7 +6,7 @@ import pytest
 from inbox.channels.conftest import Make, parsed
 
 from tasklift_inbox.channels.base import Arrived, Changed, Item, Noticed, Part
-from tasklift_inbox.channels.outgoing import Outgoing, Upload
+from tasklift_inbox.channels.outgoing import Outgoing, Reaction, Upload
 from tasklift_inbox.errors import MediaError, Outcome, SendError, SignatureError
 from tasklift_inbox.testing import FakeTelegram
 
@@ -142,3 +142,12 @@ async def test_a_file_name_forges_no_part_of_a_form(made: Make) -> None:
         name = 'a"\r\nContent-Type: text/html\r\n\r\n.png'
         await channel.send(Outgoing("o", "42", "see", (Upload("image", "image/png", name, b"\x89PNG"),)))
     assert fake.sent == [("sendPhoto", {"chat_id": "42", "caption": "see", "photo": b"\x89PNG"})]
+
+
+@pytest.mark.parametrize("target", ["callback:77", "update:5", "41:5", "42:"])
+async def test_what_is_no_message_of_the_chat_takes_no_reaction(made: Make, target: str) -> None:
+    fake = FakeTelegram()
+    async with made("telegram", "7000001", fake) as channel:
+        with pytest.raises(SendError, match="to messages only") as caught:
+            await channel.send(Outgoing("o", "42", reaction=Reaction(target, "👍")))
+    assert (caught.value.outcome, fake.sent) == (Outcome.STOP, [])
