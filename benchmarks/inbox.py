@@ -93,8 +93,8 @@ def _finish(kept: dict[str, list[Figure]], segments: list[dict[str, Any]], days:
     )
     remarks = [
         f"Each row was measured by itself. {measured}.",
-        "Server, load generator and database share the machine's 2 cores. Where a row does not say how busy the machine "
-        "was, it was not free of other work.",
+        "Server, load generator and database share the machine's 2 cores. Where a row does not say how busy the "
+        "machine was, it was not free of other work.",
         "Postgres is a scratch server on this machine without fsync; SQLite waits for the disk at every commit.",
     ]
     extra = {"title": "Tasklift Inbox", "rows": numbers, "days": days, "remarks": remarks, "segments": segments}

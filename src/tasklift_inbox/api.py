@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Header, Query
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tasklift_inbox import admin, organise, outbox, people, views
-from tasklift_inbox.channels.outgoing import Reaction, Upload
+from tasklift_inbox.bodies import ConversationChange, MergeWish, NewMessage, NewNote, NewReaction, Wanted
+from tasklift_inbox.channels.outgoing import Reaction
 from tasklift_inbox.errors import MediaError, RefusedError, UnknownItemError
 from tasklift_inbox.media import SHOWN, MediaStore, fetch_again
 from tasklift_inbox.runtime import Runtime
@@ -54,77 +52,6 @@ Running = Annotated[Runtime, Depends(_runtime)]
 router = APIRouter(prefix="/v1")
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class NewAttachment(_Body):
-    """A file to send, its content in base64."""
-
-    kind: Literal["image", "audio", "voice", "video", "document"]
-    mime: str = Field(max_length=200)
-    name: str = Field(max_length=300)
-    content: str
-
-
-class Template(_Body):
-    """A template of the provider."""
-
-    name: str
-    language: str = "en"
-    parameters: list[str] = []
-
-
-class Location(_Body):
-    """A point on the map."""
-
-    latitude: float = Field(ge=-90, le=90)
-    longitude: float = Field(ge=-180, le=180)
-    name: str = Field("", max_length=1000)
-    address: str = Field("", max_length=1000)
-
-
-class NewReaction(_Body):
-    """An emoji; '' takes it back."""
-
-    emoji: str = Field(max_length=40)
-
-
-class NewMessage(_Body):
-    """What to send. `expected_version` goes with `is_automatic`; `attachment` is one of `attachments`."""
-
-    text: str = Field("", max_length=200_000)
-    attachment: NewAttachment | None = None
-    attachments: list[NewAttachment] = Field([], max_length=50)
-    template: Template | None = None
-    location: Location | None = None
-    reply_to: str | None = None
-    is_automatic: bool = False
-    expected_version: int | None = None
-    delay_s: float = Field(0.0, ge=0, le=3600)
-
-
-class ConversationChange(_Body):
-    """What is to be different; what is left out stays."""
-
-    status: Literal["open", "closed"] | None = None
-    handler: Literal["bot", "human"] | None = None
-    assignee: str | None = None
-    labels: list[str] | None = None
-
-
-class NewNote(_Body):
-    """A note for colleagues."""
-
-    text: str = Field(min_length=1, max_length=20_000)
-
-
-class MergeWish(_Body):
-    """Which contact is the same person."""
-
-    merged_id: int
-
-
 @router.get("/channels")
 async def list_channels(runtime: Running, _: Reader) -> dict[str, Any]:
     """Channels and their health."""
@@ -138,28 +65,15 @@ async def list_notices(runtime: Running, _: Reader, name: str) -> dict[str, Any]
 
 
 @router.get("/conversations")
-async def list_conversations(
-    runtime: Running,
-    _: Reader,
-    status: str | None = None,
-    channel: str | None = None,
-    label: str | None = None,
-    assignee: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: float | None = None,
-) -> dict[str, Any]:
+async def list_conversations(runtime: Running, _: Reader, wanted: Annotated[Wanted, Query()]) -> dict[str, Any]:
     """Conversations, the latest first."""
-    wanted = views.Filter(status, channel, label, assignee, before, limit)
-    return {"conversations": await views.list_conversations(runtime.database, wanted)}
+    return {"conversations": await views.list_conversations(runtime.database, wanted.filter())}
 
 
 @router.get("/conversations/{conversation_id}")
 async def get_conversation(runtime: Running, _: Reader, conversation_id: int) -> dict[str, Any]:
     """One conversation, its messages in order, and whether it may be answered now."""
-    found = await views.conversation(runtime.database, conversation_id)
-    channel = runtime.channels.get(found["channel_id"])
-    if channel is not None:
-        found = await views.conversation(runtime.database, conversation_id, channel)
+    found = await views.conversation(runtime.database, conversation_id, runtime.channels)
     return found | {"messages": await views.list_messages(runtime.database, conversation_id)}
 
 
@@ -175,19 +89,7 @@ async def send_message(
 
     With the header `Idempotency-Key` asking again, after a time-out, sends nothing again: the first answer comes.
     """
-    files = [*([] if body.attachment is None else [body.attachment]), *body.attachments]
-    reply = outbox.Reply(
-        body.text,
-        "bot" if body.is_automatic else key.name,
-        tuple(_upload(file) for file in files),
-        body.reply_to,
-        None if body.template is None else body.template.model_dump(),
-        body.is_automatic,
-        body.expected_version,
-        body.delay_s,
-        None if body.location is None else body.location.model_dump(exclude_defaults=True),
-        key=f"{key.id}\0{idempotency_key}" if idempotency_key else "",
-    )
+    reply = body.reply(key.name, f"{key.id}\0{idempotency_key}" if idempotency_key else "")
     return _queued(await outbox.enqueue(runtime, conversation_id, reply))
 
 
@@ -202,14 +104,6 @@ async def react(runtime: Running, key: Replier, message_id: int, body: NewReacti
     conversation_id, target = await views.place_of(runtime.database, message_id)
     reply = outbox.Reply(by=key.name, reaction=Reaction(target, body.emoji))
     return _queued(await outbox.enqueue(runtime, conversation_id, reply))
-
-
-def _upload(attachment: NewAttachment) -> Upload:
-    try:
-        content = base64.b64decode(attachment.content, validate=True)
-    except (binascii.Error, ValueError):
-        raise RefusedError("the attachment's content is no base64") from None
-    return Upload(attachment.kind, attachment.mime, attachment.name, content)
 
 
 @router.patch("/conversations/{conversation_id}")

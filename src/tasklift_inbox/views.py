@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,8 +71,10 @@ async def list_conversations(database: Database, wanted: Filter) -> list[dict[st
         return [_plain(row) for row in await connection.execute(query)]
 
 
-async def conversation(database: Database, conversation_id: int, channel: Channel | None = None) -> dict[str, Any]:
-    """One conversation with its labels and notes; with its channel, also whether it may be answered.
+async def conversation(
+    database: Database, conversation_id: int, channels: Mapping[str, Channel] | None = None
+) -> dict[str, Any]:
+    """One conversation with its labels and notes; with its channel in `channels`, also whether it may be answered.
 
     Raises:
         UnknownItemError: there is none.
@@ -92,6 +94,7 @@ async def conversation(database: Database, conversation_id: int, channel: Channe
         noted = sa.select(notes).where(notes.c.conversation_id == conversation_id).order_by(notes.c.id)
         found["notes"] = [_plain(note) for note in await connection.execute(noted)]
     now = found.pop("now")
+    channel = (channels or {}).get(row.channel_id)
     if channel is not None:
         found["composer"] = _composer(channel, policy.Standing(row.last_inbound_at, row.blocked, now))
     return found

@@ -213,7 +213,7 @@ async def test_outside_the_window_only_templates_go_and_the_reason_is_said(runti
     with pytest.raises(RefusedError, match="more than 24 hours ago: send a template"):
         await reply(runtime)
     one = await conversation_of(runtime)
-    composer = (await views.conversation(runtime.database, one["id"], runtime.channel("whatsapp")))["composer"]
+    composer = (await views.conversation(runtime.database, one["id"], runtime.channels))["composer"]
     assert (composer["is_open"], composer["has_templates"]) == (False, True)
     await reply(runtime, "", template={"name": "order_ready", "language": "en", "parameters": []})
 

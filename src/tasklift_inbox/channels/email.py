@@ -225,7 +225,7 @@ class EmailChannel:
         sender = "" if outgoing.is_automatic else self._address
         async with Submission(self._server) as submission:
             await self._log_in(submission)
-            await submission.hand_in(sender, [str(outgoing.mail.get("to") or outgoing.to)], bytes(message))
+            await submission.hand_in(sender, str(outgoing.mail.get("to") or outgoing.to), bytes(message))
         return Sent(str(outgoing.mail["message_id"]))
 
     @property

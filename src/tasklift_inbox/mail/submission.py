@@ -74,7 +74,7 @@ class Submission:
         if response.code != 235:
             raise aiosmtplib.SMTPAuthenticationError(response.code, response.message)
 
-    async def hand_in(self, sender: str, receivers: list[str], content: bytes) -> None:
+    async def hand_in(self, sender: str, receiver: str, content: bytes) -> None:
         """Sender '' is nobody: what bounces comes back to nobody.
 
         Raises:
@@ -83,8 +83,7 @@ class Submission:
         try:
             encoding = "utf-8" if self._smtp.supports_extension("smtputf8") else "ascii"
             await self._smtp.mail(sender, encoding=encoding)
-            for receiver in receivers:
-                await self._smtp.rcpt(receiver)
+            await self._smtp.rcpt(receiver)
             await self._data(content)
         except SMTP_ERRORS as error:
             raise failure(error) from error
