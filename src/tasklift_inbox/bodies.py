@@ -35,7 +35,7 @@ class Wanted(BaseModel):
 class NewAttachment(_Body):
     """A file to send, its content in base64."""
 
-    kind: Literal["image", "audio", "voice", "video", "document"]
+    kind: Literal["image", "audio", "voice", "video", "document", "sticker"]
     mime: str = Field(max_length=200)
     name: str = Field(max_length=300)
     content: str

@@ -24,6 +24,7 @@ from tasklift_platform import jobs
 PICTURE = Upload("image", "image/png", "a.png", b"\x89PNG")
 BILL = Upload("document", "application/pdf", "b.pdf", b"%PDF-")
 VOICE = Upload("voice", "audio/ogg", "c.ogg", b"OggS")
+STICKER = Upload("sticker", "image/webp", "d.webp", b"RIFF")
 DEPOT = {"latitude": -33.9, "longitude": 18.4, "name": "Depot", "address": "1 Long Street"}
 
 
@@ -66,6 +67,8 @@ def shape(kind: str, sent: tuple[str, dict[str, Any]]) -> str:
         ("telegram", (PICTURE, BILL), ["sendPhoto see", "sendDocument"]),
         ("whatsapp", (PICTURE, BILL), ["image see", "document"]),
         ("whatsapp", (VOICE, PICTURE), ["text see", "audio", "image"]),
+        ("telegram", (STICKER,), ["sendMessage see", "sendSticker"]),
+        ("whatsapp", (STICKER,), ["text see", "sticker"]),
         ("messenger", (PICTURE, BILL), ["see", "image", "file"]),
         ("instagram", (PICTURE, VOICE), ["see", "image", "audio"]),
     ],
@@ -198,6 +201,9 @@ async def test_asking_twice_with_one_key_sends_once(settings: Settings) -> None:
         _, other = await call("POST", path, headers={"Idempotency-Key": "order 18"}, text="Hello")
         assert other["outbox_id"] != asked[0][1]["outbox_id"]
         assert len((await conversation_of(runtime))["messages"]) == 3
+        file = {"kind": "sticker", "mime": "image/webp", "name": "d.webp", "content": ""}
+        status, refused = await call("POST", path, attachments=[file])
+        assert (status, "attachments of kind sticker" in refused["error"]["message"]) == (422, True)
         status, reacted = await call("POST", "/v1/messages/1/reaction", emoji="👍")
         assert (status, len(reacted["messages"])) == (202, 1)
         assert (await call("POST", "/v1/messages/99/reaction", emoji="👍"))[0] == 404
