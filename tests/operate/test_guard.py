@@ -49,16 +49,16 @@ class Traffic:
             await add_feedback(self.database, self.task, Feedback(trace, label), "me")
 
 
-async def a_trial(database: Database, trial: Trial, risk: float | None = None) -> Guard:
+async def a_trial(database: Database, task: Task, trial: Trial, risk: float | None = None) -> Guard:
     releases = Releases(database, lambda _: None)
     await releases.release("colours", STABLE, Trial(), "me")
     if trial != Trial():
         await releases.release("colours", CANARY, trial, "me")
-    return Guard(database, releases, lambda _: risk, ("colours",))
+    return Guard(database, releases, lambda _: risk, {"colours": task})
 
 
 async def test_a_canary_that_fails_is_taken_back_and_the_history_says_why(database: Database, colours: Task) -> None:
-    guard, traffic = await a_trial(database, Trial(share=0.5)), Traffic(database, colours)
+    guard, traffic = await a_trial(database, colours, Trial(share=0.5)), Traffic(database, colours)
     for _ in range(10):
         traffic.add("stable", GOOD)
         traffic.add("canary", FAILED)
@@ -73,7 +73,7 @@ async def test_a_canary_that_fails_is_taken_back_and_the_history_says_why(databa
 async def test_a_clock_that_jumps_after_the_release_blinds_no_guard(
     database: Database, colours: Task, jump_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    guard, traffic = await a_trial(database, Trial(share=0.5)), Traffic(database, colours)
+    guard, traffic = await a_trial(database, colours, Trial(share=0.5)), Traffic(database, colours)
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + jump_s)
     labelled = []
@@ -86,7 +86,7 @@ async def test_a_clock_that_jumps_after_the_release_blinds_no_guard(
 async def test_failures_of_the_stable_one_and_mistakes_of_callers_take_nothing_back(
     database: Database, colours: Task
 ) -> None:
-    guard, traffic = await a_trial(database, Trial(share=0.5)), Traffic(database, colours)
+    guard, traffic = await a_trial(database, colours, Trial(share=0.5)), Traffic(database, colours)
     for _ in range(30):
         traffic.add("stable", FAILED)
         traffic.add("canary", Prediction.failed("empty_input", "no text"))
@@ -96,13 +96,13 @@ async def test_failures_of_the_stable_one_and_mistakes_of_callers_take_nothing_b
 
 
 async def test_slow_and_invalid_answers_trip_their_guards(database: Database, colours: Task) -> None:
-    guard = await a_trial(database, Trial(share=0.5, guards=Guards(max_error_share=None, max_latency_s=1.0)))
+    guard = await a_trial(database, colours, Trial(share=0.5, guards=Guards(max_error_share=None, max_latency_s=1.0)))
     traffic = Traffic(database, colours)
     for _ in range(20):
         traffic.add("canary", GOOD, latency_s=3.0)
     await traffic.writer.flush()
     release = await guard.releases.current("colours")
-    figures = await trial_figures(database, release, "", release.route(), 0.0)
+    figures = await trial_figures(database, colours, release, "", release.route(), 0.0)
     assert (figures.challenger.p95_s, figures.alarms(0.05)) == (3.0, ["p95 latency"])
     assert "longer than 1 s" in (await guard.look("colours")).reason
     await guard.releases.release("colours", CANARY, Trial(share=0.5, guards=Guards(max_error_share=None)), "me")
@@ -115,7 +115,11 @@ async def test_slow_and_invalid_answers_trip_their_guards(database: Database, co
 
 async def test_labels_tell_a_worse_canary_from_an_equal_one(database: Database, colours: Task) -> None:
     for wrong_share, is_worse in ((0.1, False), (0.7, True)):
-        guard, traffic, chance = await a_trial(database, Trial(share=0.5)), Traffic(database, colours), random.Random(1)
+        guard, traffic, chance = (
+            await a_trial(database, colours, Trial(share=0.5)),
+            Traffic(database, colours),
+            random.Random(1),
+        )
         await traffic.follow(guard)
         traces = []
         for _ in range(60):
@@ -129,13 +133,13 @@ async def test_labels_tell_a_worse_canary_from_an_equal_one(database: Database, 
 
 
 async def test_a_shadow_is_compared_on_the_same_requests(database: Database, colours: Task) -> None:
-    guard, traffic = await a_trial(database, Trial(shadow=True)), Traffic(database, colours)
+    guard, traffic = await a_trial(database, colours, Trial(shadow=True)), Traffic(database, colours)
     traces = [traffic.add("stable", GOOD) for _ in range(40)]
     for at, trace in enumerate(traces):
         traffic.add("shadow", BAD if at % 2 else GOOD, pair=trace)
     await traffic.writer.flush()
     release = await guard.releases.current("colours")
-    figures = await trial_figures(database, release, "", release.route(), 0.0)
+    figures = await trial_figures(database, colours, release, "", release.route(), 0.0)
     assert (figures.agreement, figures.pairs) == (0.5, (0, 0, 0))
     assert await guard.look("colours") is None
     await traffic.label(traces)
@@ -143,7 +147,7 @@ async def test_a_shadow_is_compared_on_the_same_requests(database: Database, col
 
 
 async def test_an_audit_that_refutes_the_certificate_suspends_it(database: Database, colours: Task) -> None:
-    guard, traffic = await a_trial(database, Trial(), risk=0.05), Traffic(database, colours)
+    guard, traffic = await a_trial(database, colours, Trial(), risk=0.05), Traffic(database, colours)
     for n in range(20):
         traffic.add("stable", GOOD, review=(f"rv{n}", "audit", {"text": "x"}))
         traffic.add("stable", BAD, review=(f"unsure{n}", "uncertain", {"text": "x"}))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from tasklift.operate.hard_rows import hard_rows
 from tasklift.operate.ledger import Ledger
@@ -68,3 +71,20 @@ async def test_each_row_has_the_gravest_reason_and_what_people_said(tmp_path: Pa
         "by_caller": ("corrected", "green"),
     }
     assert without_text == 1
+
+
+async def test_no_more_than_the_newest_rows_of_each_table_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasklift.operate.hard_rows.MOST", 3)
+    database = await open_store(url_of(tmp_path))
+    try:
+        writer = TraceWriter(database, Ledger(None))
+        for number in range(20):
+            trace = answered(f"t{number:02}", Prediction("red", confidence=0.3), "audit")
+            writer.put(replace(trace, at=float(number)))
+        await writer.aclose()
+        rows, _ = await hard_rows(database, TASK, 0.5)
+    finally:
+        await database.aclose()
+    assert sorted(one.row.id for one in rows) == ["t17", "t18", "t19"]

@@ -96,7 +96,7 @@ class Running:
         with contextlib.closing(sqlite3.connect(self.settings.state / "traffic.db")) as database:
             return database.execute(sql).fetchall()
 
-    def until(self, condition: Callable[[], bool], limit_s: float = 120.0) -> None:
+    def until(self, condition: Callable[[], bool], limit_s: float = 30.0) -> None:
         """Wait until something holds."""
         end = time.monotonic() + limit_s
         while not condition():

@@ -17,6 +17,16 @@ from tasklift.strategies.build import build
 THINGS = ("plum", "violet", "lavender", "aubergine", "grape", "amethyst", "lilac", "mauve")
 
 
+def in_production(new_server: Callable[[str], Any], policy: str) -> Any:
+    """A server whose task is answered by `baseline`, which was evaluated before."""
+    running = new_server(f"[serving]\n{policy}\n")
+    project, task = running.project, running.project.task("colours")
+    train, test, _ = project.rows(task)
+    evaluate(task.task, build(["baseline"], {}, None), train, test, Options(folder=project.state), Silent())
+    running.release(running.fit("baseline"))
+    return running
+
+
 def looked_at(running: Any, capsys: pytest.CaptureFixture[str], as_slice: str | None = None) -> dict[str, Any]:
     """What `tasklift data edges --json` prints."""
     capsys.readouterr()
@@ -29,11 +39,7 @@ def looked_at(running: Any, capsys: pytest.CaptureFixture[str], as_slice: str | 
 def test_answers_that_reviewers_corrected_are_a_group_named_by_its_words(
     new_server: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    running = new_server("[serving]\naudit_share = 1\n")
-    project, task = running.project, running.project.task("colours")
-    train, test, _ = project.rows(task)
-    evaluate(task.task, build(["baseline"], {}, None), train, test, Options(folder=project.state), Silent())
-    running.release(running.fit("baseline"))
+    running = in_production(new_server, "audit_share = 1")
     assert looked_at(running, capsys)["in_production"] == 0
 
     said, known = {}, ("a ruby in the garden", "moss on my desk", "denim over there")
@@ -60,11 +66,7 @@ def test_answers_that_reviewers_corrected_are_a_group_named_by_its_words(
 def test_labels_of_callers_and_open_reviews_stand_in_groups_too(
     new_server: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    running = new_server("[serving]\naudit_share = 0\nreview_below = 1.0\n")
-    project, task = running.project, running.project.task("colours")
-    train, test, _ = project.rows(task)
-    evaluate(task.task, build(["baseline"], {}, None), train, test, Options(folder=project.state), Silent())
-    running.release(running.fit("baseline"))
+    running = in_production(new_server, "audit_share = 0\nreview_below = 1.0")
     hard = 0
     for at, thing in enumerate(THINGS):
         _, answer = running.post("/v1/tasks/colours/predict", {"input": {"text": f"curtains like a {thing}"}})

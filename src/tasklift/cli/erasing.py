@@ -60,21 +60,23 @@ def erase_person(
         "dry_run": dry_run,
         "rows": list(found.rows),
         "versions": {name: list(ids) for name, ids in found.versions.items()},
-        "models": [
-            {
-                "fingerprint": card.fingerprint,
-                "strategy": card.strategy,
-                "rows": len(card.training_ids & keys),
-                "in_production": list(now.get(card.fingerprint, ())),
-                "was_released": list(before.get(card.fingerprint, ())),
-            }
-            for card in made_with
-        ],
+        "models": [_model(card, keys, now, before) for card in made_with],
         "curve_models": len(of_curves),
         "models_deleted": delete and not dry_run,
     }
     show.print_json(told) if as_json else print("\n".join(_lines(told)))
     return 0
+
+
+def _model(card: Card, keys: frozenset[str], now: Used, before: Used) -> dict[str, Any]:
+    """A model that was made with the rows, and where it answers or did."""
+    return {
+        "fingerprint": card.fingerprint,
+        "strategy": card.strategy,
+        "rows": len(card.training_ids & keys),
+        "in_production": list(now.get(card.fingerprint, ())),
+        "was_released": list(before.get(card.fingerprint, ())),
+    }
 
 
 def _of_curves(state: Path, keys: frozenset[str]) -> dict[Path, frozenset[str]]:

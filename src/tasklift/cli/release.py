@@ -106,10 +106,10 @@ def uses(project: Project, database: str | None) -> tuple[dict[str, list[str]], 
 def status(task: str | None, folder: Path, database: str | None, as_json: bool) -> int:
     """What is in production, how the trial stands, what waits."""
     project = Project.open(folder)
-    names = [project.task(task).name] if task else list(project.tasks)
+    tasks = [project.task(task)] if task else list(project.tasks.values())
 
     async def run(opened: Database) -> list[Status]:
-        return [await status_of(opened, project.state, name) for name in names]
+        return [await status_of(opened, project.state, one.task) for one in tasks]
 
     found = with_database(folder, database, run)
     if as_json:

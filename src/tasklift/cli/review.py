@@ -49,16 +49,16 @@ def review(
 
 
 async def _ask(database: Database, task: Task, waiting: Sequence[Review]) -> int:
-    """Show each row and read a label: its number, its name, nothing to skip, q to stop."""
-    labels = list(task.labels)
+    """Show each row and read an answer: a label by its number or name, nothing to skip, q to stop."""
+    labels = list(task.labels) if task.output.kind == "label" else []
     done = 0
     for one in waiting:
         print(f"\n{one.id}  {one.reason}  {when(one.at)}")
         print(json.dumps(one.input, ensure_ascii=False, indent=1) if one.input else "(the text was not kept)")
         if one.suggestion:
             print(f"suggested: {one.suggestion} ({one.confidence or 0:.0%})")
-        print("  ".join(f"{at}:{label}" for at, label in enumerate(labels[:MOST_LABELS], 1)))
-        said = await asyncio.to_thread(_read)
+        print("  ".join(f"{at}:{label}" for at, label in enumerate(labels[:MOST_LABELS], 1)) or task.output.form)
+        said = await asyncio.to_thread(_read, "label (number or name, " if labels else "answer (")
         if said == "q":
             break
         if not said:
@@ -73,9 +73,9 @@ async def _ask(database: Database, task: Task, waiting: Sequence[Review]) -> int
     return done
 
 
-def _read() -> str:
+def _read(what: str) -> str:
     try:
-        return input("label (number or name, empty: skip, q: stop)> ").strip()
+        return input(f"{what}empty: skip, q: stop)> ").strip()
     except EOFError:
         return "q"
 
@@ -121,7 +121,7 @@ def explanation_lines(found: explaining.Explanation) -> list[str]:
     for one in said.notes.get("rules", ()):
         lines.append(f"rule        {one['rule']}: {one['did']} ({one['why']})")
     for at, child in enumerate(said.children, 1):
-        lines.append(f"stage {at}     {child.output or child.error} (raw confidence {child.confidence})")
+        lines.append(f"stage {at}     {child.error or child.output} (raw confidence {child.confidence})")
     if found.release is not None:
         made = found.release
         lines.append(f"release     {made.version}, {when(made.at)}, by {made.by}: {made.reason}")

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import platform
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
 from tasklift.dataset import Dataset, overlapping_texts, refuse_leakage
 from tasklift.measure.asking import Asking
 from tasklift.measure.judgement import Judgement
+from tasklift.measure.made import made_now, now
 from tasklift.measure.metrics import Comparison, Scores, compare, right_of, score, source_values
 from tasklift.measure.noise import NoiseFloor
 from tasklift.measure.store import EvaluationFolder
@@ -184,7 +182,7 @@ def _begun(task: Task, rows: Dataset, prints: Mapping[str, str], options: Option
         "rows": len(rows),
         "candidates": [{"name": name, "fingerprint": fingerprint} for name, fingerprint in prints.items()],
         "command": options.command,
-        "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "at": now(),
     }
 
 
@@ -211,13 +209,7 @@ def assemble(
     """Compare finished candidates with the reference."""
     rights = {result.name: right_of(result.predictions, rows.outputs, task) for result in results}
     reference = options.reference if options.reference in rights else next(iter(rights))
-    made = {
-        "command": options.command,
-        "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "machine": machine(),
-        "versions": versions(),
-        "seed": options.seed,
-    }
+    made = made_now(options.command, options.seed)
     overlap = overlapping_texts(train, rows)
     return Evaluation(identity, task, rows, tuple(results), reference, compare(rights, reference), overlap, made)
 
@@ -318,21 +310,6 @@ def manifest_of(evaluation: Evaluation) -> dict[str, Any]:
         "candidates": [_candidate_row(result) for result in evaluation.results],
         **evaluation.made,
     }
-
-
-def machine() -> str:
-    """The machine in a few words: what a reader needs to judge seconds."""
-    import_version = version("tasklift")
-    return f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, tasklift {import_version}"
-
-
-def versions() -> dict[str, str]:
-    """Versions of the libraries that figures may depend on, of those that are installed."""
-    found = {}
-    for name in ("numpy", "scipy", "scikit-learn", "torch", "transformers", "wordllama"):
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
 
 
 def _candidate_row(result: CandidateResult) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tasklift.errors import ConflictError, TaskliftError
 from tasklift.operate.monitor import Audit, TrialFigures, audit_of, trial_figures
 from tasklift.operate.release import Release, Releases, Route
+from tasklift.task import Task
 from tasklift_platform.database import Database
 
 #: Pause between two looks, in seconds; each worker looks, and at most one of them acts.
@@ -35,13 +36,13 @@ class Guard:
         database: where the traffic is.
         releases: what is rolled back.
         risk_of: fingerprint -> promised risk.
-        tasks: names.
+        tasks: name -> task.
     """
 
     database: Database
     releases: Releases
     risk_of: RiskOf
-    tasks: tuple[str, ...]
+    tasks: Mapping[str, Task]
     period_s: float = PERIOD_S
     _running: asyncio.Task[None] | None = None
 
@@ -99,7 +100,7 @@ class Guard:
     async def audit(self, task: str, route: Route) -> Audit | None:
         """The audit of the stable candidate; None where it has no certificate."""
         risk = self.risk_of(route.stable.candidate)
-        return None if risk is None else await audit_of(self.database, task, route.stable.candidate, risk)
+        return None if risk is None else await audit_of(self.database, self.tasks[task], route.stable.candidate, risk)
 
     async def trial(self, release: Release, overlay: str, route: Route) -> TrialFigures | None:
         """The figures of a trial since it began; None where nothing is on trial."""
@@ -107,7 +108,7 @@ class Guard:
             return None
         found = await self.releases.history(release.task)
         since = next((one.at for one in found if one.version == route.challenger.version), 0.0)
-        return await trial_figures(self.database, release, overlay, route, since)
+        return await trial_figures(self.database, self.tasks[release.task], release, overlay, route, since)
 
 
 def described(name: str, figures: TrialFigures, route: Route) -> str:

@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from tasklift.dataset import Example
+from tasklift.operate.answers import are_right, known
 from tasklift.operate.people import objection_digest, objections_of
 from tasklift.operate.tables import feedback, reviews, traces
 from tasklift.task import Task
 from tasklift_platform.database import Database
 
-#: Traces that are looked at, the newest first.
+#: So many traces, labels of callers and reviews are looked at, the newest of each: a table may hold millions.
 MOST = 2000
 #: Why a row is hard, the gravest first.
 GRAVE = ("corrected", "deferred", "unsure")
@@ -39,8 +40,8 @@ class HardRow:
 async def hard_rows(database: Database, task: Task, unsure: float) -> tuple[list[HardRow], int]:
     """Hard rows of a task, and how many more there are whose text was not kept.
 
-    A person's answer that equals what was said is no correction. A review counts more than a caller's label. Rows of
-    people who object to training are left out: what is found here goes into data.
+    Where what was said counts as right beside a person's answer, that is no correction. A review counts more than a
+    caller's label. Rows of people who object to training are left out: what is found here goes into data.
 
     Args:
         unsure: answers with less confidence are hard.
@@ -49,11 +50,11 @@ async def hard_rows(database: Database, task: Task, unsure: float) -> tuple[list
     seen = _Seen(await objections_of(database))
     for trace in await _traces(database, task.name, hard):
         seen.add(trace["id"], trace, "deferred" if trace["deferred"] else "unsure")
-    for said in await _labels(database, task.name):
-        seen.add(said["trace"], said, "corrected" if said["is_correction"] else "", _known(task, said["label"]))
-    for asked in await _reviews(database, task.name):
-        label = _known(task, asked["answer"])
-        is_corrected = label is not None and label != asked["suggestion"]
+    for said in await _labels(database, task.name, hard):
+        seen.add(said["trace"], said, "corrected" if said["is_correction"] else "", known(task, said["label"]))
+    for asked in await _reviews(database, task.name, hard):
+        label = known(task, asked["answer"])
+        is_corrected = label is not None and not _is_right(task, asked["suggestion"], asked["answer"])
         seen.add(asked["trace"], asked, "corrected" if is_corrected else _REASONS.get(asked["reason"], ""), label)
     return [seen.row(trace) for trace in seen.texts], len(set(seen.why) - set(seen.texts))
 
@@ -72,9 +73,9 @@ class _Seen:
     objectors: frozenset[str]
     why: dict[str, str] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, trace: str, kept: Mapping[Any, Any], why: str, label: str | None = None) -> None:
+    def add(self, trace: str, kept: Mapping[Any, Any], why: str, label: Any = None) -> None:
         """Take in what one table says of a trace; `why` is '' where that does not make it hard."""
         if kept["subject"] and objection_digest(kept["subject"]) in self.objectors:
             return
@@ -92,34 +93,40 @@ class _Seen:
         return HardRow(Example(trace, value, self.labels.get(trace), source="production"), self.why[trace])
 
 
-def _known(task: Task, label: str | None) -> str | None:
-    return label if label in task.labels else None
+def _is_right(task: Task, suggestion: str | None, answer: str) -> bool:
+    return suggestion is not None and are_right(task, [suggestion], [answer])[0]
 
 
 async def _traces(database: Database, task: str, hard: ColumnElement[bool]) -> Sequence[Mapping[Any, Any]]:
-    query = (
-        select(traces.c.id, traces.c.deferred, traces.c.input, traces.c.subject)
-        .where(traces.c.task == task, traces.c.error.is_(None), traces.c.pair.is_(None), hard)
-        .order_by(traces.c.at.desc())
-        .limit(MOST)
-    )
-    async with database.read() as connection:
-        return (await connection.execute(query)).mappings().all()
+    wanted = (traces.c.id, traces.c.deferred, traces.c.input, traces.c.subject)
+    query = select(*wanted).where(traces.c.task == task, traces.c.error.is_(None), traces.c.pair.is_(None), hard)
+    return await _newest(database, query, traces.c.at)
 
 
-async def _labels(database: Database, task: str) -> Sequence[Mapping[Any, Any]]:
+async def _labels(database: Database, task: str, hard: ColumnElement[bool]) -> Sequence[Mapping[Any, Any]]:
+    """Of callers: corrections, and what they said of hard answers."""
     query = (
         select(feedback.c.trace, feedback.c.label, feedback.c.is_correction, feedback.c.subject, traces.c.input)
         .outerjoin(traces, traces.c.id == feedback.c.trace)
-        .where(feedback.c.task == task, feedback.c.label.is_not(None))
-        .order_by(feedback.c.at)
+        .where(feedback.c.task == task, feedback.c.label.is_not(None), or_(feedback.c.is_correction, hard))
     )
-    async with database.read() as connection:
-        return (await connection.execute(query)).mappings().all()
+    return await _newest(database, query, feedback.c.at)
 
 
-async def _reviews(database: Database, task: str) -> Sequence[Mapping[Any, Any]]:
+async def _reviews(database: Database, task: str, hard: ColumnElement[bool]) -> Sequence[Mapping[Any, Any]]:
+    """Of hard answers, and those whose answer may be a correction."""
     wanted = ("trace", "reason", "suggestion", "answer", "input", "subject")
-    query = select(*(reviews.c[name] for name in wanted)).where(reviews.c.task == task).order_by(reviews.c.at)
+    said_otherwise = reviews.c.answer != func.coalesce(reviews.c.suggestion, "")
+    query = (
+        select(*(reviews.c[name] for name in wanted))
+        .outerjoin(traces, traces.c.id == reviews.c.trace)
+        .where(reviews.c.task == task, or_(reviews.c.reason.in_(_REASONS), said_otherwise, hard))
+    )
+    return await _newest(database, query, reviews.c.at)
+
+
+async def _newest(database: Database, query: Select[Any], at: ColumnElement[float]) -> Sequence[Mapping[Any, Any]]:
+    """The newest rows, the oldest of them first."""
     async with database.read() as connection:
-        return (await connection.execute(query)).mappings().all()
+        found = (await connection.execute(query.order_by(at.desc()).limit(MOST))).mappings().all()
+    return list(reversed(found))

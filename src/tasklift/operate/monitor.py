@@ -14,10 +14,12 @@ import numpy as np
 from sqlalchemy import Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tasklift.operate.answers import are_right, is_same
 from tasklift.operate.release import Guards, Release, Route
 from tasklift.operate.tables import feedback, reviews, traces
 from tasklift.stats.eprocess import log_e_paired, log_e_two_streams
 from tasklift.stats.rates import log_e_above
+from tasklift.task import Task
 from tasklift_platform.database import Database
 
 #: Failures that are the caller's own.
@@ -39,7 +41,7 @@ class ArmFigures:
         answers: rows, those that failed too.
         errors, invalid, slow, deferred: of these.
         p95_s: of the latest rows; None without any.
-        labelled: answered rows with a label; `wrong` of these.
+        labelled: answered rows with a label; `wrong` of these, by the task's rule.
     """
 
     answers: int = 0
@@ -99,7 +101,7 @@ class Audit:
 
 
 async def trial_figures(
-    database: Database, release: Release, overlay: str, route: Route, since: float
+    database: Database, task: Task, release: Release, overlay: str, route: Route, since: float
 ) -> TrialFigures | None:
     """The figures of a challenger and of what it stands against, since its trial began; None without a challenger.
 
@@ -126,25 +128,28 @@ async def trial_figures(
         counted = [await _counted(connection, query, limit_s) for query in (stable, other)]
         labels = await _labels(connection, release.task, since)
         if route.shadow:
-            return await _shadow_figures(connection, other, counted, labels, route.guards)
-        streams = [await _rights(connection, query, labels) for query in (stable, other)]
+            return await _shadow_figures(connection, task, other, counted, labels, route.guards)
+        streams = [await _rights(connection, task, query, labels) for query in (stable, other)]
     figures = [_with_labels(found, rights) for found, rights in zip(counted, streams, strict=True)]
     log_e = _limits(figures[1], route.guards)
     log_e["labelled agreement"] = _two_streams(streams[0], streams[1], route.share)
     return TrialFigures(figures[0], figures[1], log_e)
 
 
-async def audit_of(database: Database, task: str, candidate: str, risk: float) -> Audit:
-    """The audit of a candidate's accepted rows. Only random audits count: people look at unsure rows for a reason."""
+async def audit_of(database: Database, task: Task, candidate: str, risk: float) -> Audit:
+    """The audit of a candidate's accepted rows; wrong is what the task's rule says, as in the certificate.
+
+    Only random audits count: people look at unsure rows for a reason.
+    """
     accepted = (
-        select(reviews.c.answer, traces.c.output)
+        select(traces.c.output, reviews.c.answer)
         .join(traces, traces.c.id == reviews.c.trace)
-        .where(reviews.c.task == task, reviews.c.reason == "audit", reviews.c.answer.is_not(None))
+        .where(reviews.c.task == task.name, reviews.c.reason == "audit", reviews.c.answer.is_not(None))
         .where(traces.c.candidate == candidate, traces.c.output.is_not(None))
     )
     async with database.read() as connection:
-        rows = (await connection.execute(accepted)).all()
-    wrong = sum(answer != output for answer, output in rows)
+        rows = [(said, wanted) for said, wanted in (await connection.execute(accepted)).all()]
+    wrong = len(rows) - sum(_right(task, rows))
     return Audit(risk, len(rows), wrong, float(log_e_above(wrong, len(rows), risk)))
 
 
@@ -182,18 +187,24 @@ async def _labels(connection: AsyncConnection, task: str, since: float) -> dict[
     return found
 
 
-async def _rights(connection: AsyncConnection, base: Select[Any], labels: Mapping[str, str]) -> list[bool]:
+async def _rights(connection: AsyncConnection, task: Task, base: Select[Any], labels: Mapping[str, str]) -> list[bool]:
     """Of labelled answers, in time: was it right?"""
     rows = base.where(traces.c.output.is_not(None)).subquery()
     query = select(rows.c.id, rows.c.output).order_by(rows.c.at)
     if not labels:
         return []
     found = (await connection.execute(query)).all()
-    return [labels[trace] == output for trace, output in found if trace in labels]
+    return _right(task, [(output, labels[trace]) for trace, output in found if trace in labels])
+
+
+def _right(task: Task, rows: Sequence[tuple[str, str]]) -> list[bool]:
+    """Of what was said and what a person said: was it right?"""
+    return are_right(task, [said for said, _ in rows], [wanted for _, wanted in rows])
 
 
 async def _shadow_figures(
     connection: AsyncConnection,
+    task: Task,
     base: Select[Any],
     counted: Sequence[ArmFigures],
     labels: Mapping[str, str],
@@ -203,17 +214,16 @@ async def _shadow_figures(
     both = select(shadow.c.pair, shadow.c.output, stable.c.output).join(stable, stable.c.id == shadow.c.pair)
     both = both.where(shadow.c.output.is_not(None), stable.c.output.is_not(None))
     rows = (await connection.execute(both)).all()
-    judged = [(labels[pair] == theirs, labels[pair] == ours) for pair, theirs, ours in rows if pair in labels]
-    worse = sum(ours and not theirs for theirs, ours in judged)
-    better = sum(theirs and not ours for theirs, ours in judged)
-    figures = [
-        _with_labels(counted[0], [ours for _, ours in judged]),
-        _with_labels(counted[1], [theirs for theirs, _ in judged]),
-    ]
+    labelled = [(theirs, ours, labels[pair]) for pair, theirs, ours in rows if pair in labels]
+    right = _right(task, [(ours, wanted) for _, ours, wanted in labelled])
+    right_too = _right(task, [(theirs, wanted) for theirs, _, wanted in labelled])
+    worse = sum(ours and not theirs for ours, theirs in zip(right, right_too, strict=True))
+    better = sum(theirs and not ours for ours, theirs in zip(right, right_too, strict=True))
+    figures = [_with_labels(counted[0], right), _with_labels(counted[1], right_too)]
     log_e = _limits(figures[1], guards)
     log_e["labelled agreement"] = float(log_e_paired(worse, worse + better, "more"))
-    agreement = sum(theirs == ours for _, theirs, ours in rows) / len(rows) if rows else None
-    return TrialFigures(figures[0], figures[1], log_e, (len(judged), worse, better), agreement)
+    agreement = sum(is_same(task, theirs, ours) for _, theirs, ours in rows) / len(rows) if rows else None
+    return TrialFigures(figures[0], figures[1], log_e, (len(labelled), worse, better), agreement)
 
 
 def _with_labels(figures: ArmFigures, rights: Sequence[bool]) -> ArmFigures:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
 
 from tasklift.dataset import Example
 from tasklift.errors import DataError, TrafficError, UnknownIdError
+from tasklift.operate.answers import are_right, known, taken
 from tasklift.operate.people import objection_digest, objections_of
 from tasklift.operate.tables import feedback, reviews, traces
 from tasklift.operate.traffic import Trace, new_id, review_rows
@@ -60,7 +61,7 @@ class Feedback:
     """What a caller says about one answer: at least one of label, score, comment.
 
     Attributes:
-        label: the right answer.
+        label: the right answer, as `answers.taken` takes it.
         score: 0 to 1, however the caller judges.
         comment: free text.
     """
@@ -114,13 +115,16 @@ async def reviews_of(database: Database, trace: str) -> list[Review]:
 async def answer_review(database: Database, task: Task, identity: str, answer: str, by: str) -> Review:
     """Take a person's answer.
 
+    Args:
+        answer: as `answers.taken` takes it.
+
     Raises:
         UnknownIdError: no such review.
-        TrafficError: somebody else has answered it with another label.
-        DataError: the answer is none of the task's labels.
+        TrafficError: somebody else has given it another answer.
+        DataError: the task does not allow the answer.
         DatabaseError: it could not be stored.
     """
-    task.check_output(answer)
+    answer = taken(task, answer)
     change = (
         update(reviews)
         .where(reviews.c.id == identity, reviews.c.answered_at.is_(None))
@@ -148,13 +152,13 @@ async def add_feedback(database: Database, task: Task, given: Feedback, by: str)
     """Keep what a caller says; returns its id.
 
     Raises:
-        DataError: there is nothing to keep, or the label is none of the task's.
+        DataError: there is nothing to keep, or the task does not allow the label.
         DatabaseError: it could not be stored.
     """
     if given.label is None and given.score is None and given.comment is None:
         raise DataError("feedback needs one of label, score, comment")
     if given.label is not None:
-        task.check_output(given.label)
+        given = replace(given, label=taken(task, given.label))
     identity = new_id("fb")
     async with database.write() as connection:
         said = select(traces.c.output, traces.c.subject).where(traces.c.id == given.trace)
@@ -163,7 +167,8 @@ async def add_feedback(database: Database, task: Task, given: Feedback, by: str)
         if subject is None:  # a deferred row is in the queue before its trace is written
             subject = (await connection.execute(asked)).scalar_one_or_none() or ""
         row = {**asdict(given), "id": identity, "task": task.name, "at": time.time(), "by": by, "subject": subject}
-        row["is_correction"] = given.label is not None and output is not None and output != given.label
+        is_wrong = given.label is not None and output is not None and not are_right(task, [output], [given.label])[0]
+        row["is_correction"] = is_wrong
         await connection.execute(insert(feedback), [row])
     return identity
 
@@ -188,6 +193,7 @@ async def counts(database: Database, task: str) -> dict[str, int]:
 
 #: Why a label made no row.
 NO_TEXT, OBJECTED = "their text was not kept", "their person objects to training"
+NOT_ALLOWED = "the task does not allow them any more"
 
 
 async def corrected_rows(database: Database, task: Task) -> tuple[list[Example], dict[str, int]]:
@@ -208,17 +214,17 @@ async def corrected_rows(database: Database, task: Task) -> tuple[list[Example],
         )
         labelled = (await connection.execute(said)).mappings().all()
     rows: dict[str, Example] = {}
-    left_out = {NO_TEXT: 0, OBJECTED: 0}
+    left_out = {NO_TEXT: 0, OBJECTED: 0, NOT_ALLOWED: 0}
     for source, found in [("feedback", labelled), ("review", answered)]:
         for row in found:
             value = json.loads(row["input"]) if row["input"] else None
-            label = row["label"] if source == "feedback" else row["answer"]
+            label = known(task, row["label"] if source == "feedback" else row["answer"])
             at = row["at"] if source == "feedback" else row["answered_at"]
             if row["subject"] and objection_digest(row["subject"]) in objectors:
                 left_out[OBJECTED] += 1
                 continue
-            if value is None or label not in task.labels:
-                left_out[NO_TEXT] += 1
+            if value is None or label is None:
+                left_out[NO_TEXT if value is None else NOT_ALLOWED] += 1
                 continue
             rows[row["trace"]] = Example(row["trace"], value, label, source=f"{source}:{row['id']}", time=_iso(at))
     return list(rows.values()), left_out

@@ -16,6 +16,7 @@ from tasklift.operate.release import Release, Releases
 from tasklift.operate.review import counts
 from tasklift.operate.traffic import lost_traces
 from tasklift.strategies.artifact import read_card
+from tasklift.task import Task
 from tasklift_platform.database import Database
 
 
@@ -53,7 +54,7 @@ class Status:
         }
 
 
-async def status_of(database: Database, state: Path, task: str) -> Status:
+async def status_of(database: Database, state: Path, task: Task) -> Status:
     """How a task stands."""
 
     def risk_of(fingerprint: str) -> float | None:
@@ -63,19 +64,18 @@ async def status_of(database: Database, state: Path, task: str) -> Status:
             return None
 
     releases = Releases(database, lambda _: None)
-    guard = Guard(database, releases, risk_of, (task,))
-    release = await releases.current(task)
+    guard = Guard(database, releases, risk_of, {task.name: task})
+    release = await releases.current(task.name)
     trials, audits, certificates = {}, {}, {}
     for overlay, route in release.routes.items() if release else ():
         if release and (figures := await guard.trial(release, overlay, route)):
             trials[overlay] = figures
-        audit = await guard.audit(task, route)
+        audit = await guard.audit(task.name, route)
         if audit is not None:
             audits[overlay] = audit
             certificates[overlay] = read_card(state / "artifacts" / route.stable.candidate).notes["certificate"]
-    return Status(
-        task, release, trials, audits, certificates, await counts(database, task), await lost_traces(database)
-    )
+    waiting = await counts(database, task.name)
+    return Status(task.name, release, trials, audits, certificates, waiting, await lost_traces(database))
 
 
 def trial_lines(figures: TrialFigures, alpha: float) -> list[str]:

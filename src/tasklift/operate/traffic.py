@@ -21,6 +21,7 @@ from sqlalchemy import TextClause, func, insert, select, text
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from tasklift.errors import TrafficError
+from tasklift.operate.answers import kept
 from tasklift.operate.ledger import Ledger, left_behind
 from tasklift.operate.tables import losses, reviews, traces
 from tasklift.prediction import Prediction
@@ -230,7 +231,7 @@ def review_rows(trace: Trace) -> list[dict[str, Any]]:
         "at": trace.at,
         "reason": reason,
         "input": None if value is None else _json(value),
-        "suggestion": None if best is None or best.output is None else str(best.output),
+        "suggestion": None if best is None or best.output is None else kept(best.output),
         "confidence": None if best is None else best.confidence,
         "subject": trace.subject,
     }
@@ -273,7 +274,7 @@ def _row(trace: Trace) -> dict[str, Any]:
         "overlay": trace.overlay,
         "caller": trace.caller,
         "stage": str(said.notes.get("stage", "")),
-        "output": None if said.output is None else str(said.output),
+        "output": None if said.output is None else kept(said.output),
         "confidence": said.confidence,
         "deferred": said.deferred,
         "error": said.error.kind if said.error else None,

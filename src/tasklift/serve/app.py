@@ -117,7 +117,8 @@ class Worker:
         await router.refresh()
         router.follow(watch)
         writer.start()
-        guard = Guard(database, releases, lambda name: promised_risk(settings.state, name), tuple(served))
+        tasks = {name: one.task for name, one in served.items()}
+        guard = Guard(database, releases, lambda name: promised_risk(settings.state, name), tasks)
         guard.start()
         api.state.metrics = self._metrics
         watching = asyncio.create_task(self._metrics.keep_up(service))

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasklift.operate import review as reviewing
+from tasklift.operate.answers import storable
 from tasklift.operate.people import person_key
 from tasklift.operate.service import Answered, Asked, Service
 from tasklift.operate.traffic import WINDOW_S, is_recent
@@ -22,6 +23,8 @@ from tasklift_platform.keys import ApiKey
 #: Rows in one request.
 MOST_ROWS = 1000
 Name = Annotated[str, Field(max_length=200)]
+#: What a person writes: an answer of any kind, a comment.
+Words = Annotated[str, Field(max_length=5000)]
 _ERRORS: dict[int | str, dict[str, Any]] = {}
 
 
@@ -58,15 +61,15 @@ class FeedbackBody(_Strict):
     """What is known about one answer."""
 
     trace: Annotated[str, Field(min_length=1, max_length=100)]
-    label: Name | None = None
+    label: Words | None = None
     score: Annotated[float, Field(ge=0, le=1)] | None = None
-    comment: Annotated[str, Field(max_length=5000)] | None = None
+    comment: Words | None = None
 
 
 class AnswerBody(_Strict):
     """A person's answer."""
 
-    answer: Name
+    answer: Words
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -140,7 +143,8 @@ async def feedback(body: FeedbackBody, key: Key, service: TheService, database: 
     task = await _task_of(database, trace)
     if task is None or task not in service.served:
         raise ApiError(404, f"no trace is called {trace!r}", "not_found", "trace")
-    given = reviewing.Feedback(trace, body.label, body.score, _storable(body.comment))
+    comment = None if body.comment is None else storable(body.comment)
+    given = reviewing.Feedback(trace, body.label, body.score, comment)
     identity = await reviewing.add_feedback(database, service.served[task].task, given, key.name)
     return {"id": identity, "trace": trace}
 
@@ -187,10 +191,6 @@ async def _task_of(database: Database, trace: str) -> str | None:
         await asyncio.sleep(WINDOW_S / 2)
         found = await reviewing.task_of_trace(database, trace)
     return found
-
-
-def _storable(text: str | None) -> str | None:
-    return None if text is None else text.replace("\x00", "").encode(errors="replace").decode()
 
 
 def _result(answered: Answered) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasklift.errors import TaskliftError
+from tasklift.operate.answers import kept
 from tasklift.operate.people import person_key
 from tasklift.operate.service import Answered, Asked, Service
 from tasklift.operate.traffic import best_guess
@@ -156,7 +157,7 @@ def answer_text(answered: Answered, on_defer: str | None) -> str:
     if answered.prediction.deferred and on_defer is not None:
         return on_defer
     best = best_guess(answered.prediction)
-    return "" if best is None or best.output is None else str(best.output)
+    return "" if best is None or best.output is None else kept(best.output)
 
 
 def answer_headers(answered: Answered) -> Headers:

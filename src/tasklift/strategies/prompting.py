@@ -53,6 +53,8 @@ def hash_of(request: Request) -> str:
 
 def _calls(message: Message) -> str:
     """What a message holds beside its text; '' for a plain one."""
+    if not (message.tool_calls or message.tool_call_id):  # nearly always, and in every request
+        return ""
     row = message.to_json()
     beside = {name: row[name] for name in ("tool_calls", "tool_call_id") if name in row}
-    return f"\x1f{json.dumps(beside, ensure_ascii=False)}" if beside else ""
+    return f"\x1f{json.dumps(beside, ensure_ascii=False)}"

@@ -15,7 +15,8 @@ from tasklift.economics import Economics, UnitPrices
 from tasklift.measure.against import against_reference
 from tasklift.measure.cost import item_cost, setup_cost
 from tasklift.measure.deciding.record import Decision
-from tasklift.measure.evaluation import CandidateResult, Evaluation, machine
+from tasklift.measure.evaluation import CandidateResult, Evaluation
+from tasklift.measure.made import machine
 from tasklift.measure.metrics import answered_parts, right_of
 from tasklift.measure.report import hinges, layers, words
 from tasklift.measure.slices import slices_of
