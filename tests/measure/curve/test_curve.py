@@ -68,6 +68,20 @@ def test_what_never_crosses_is_said_to_be_out_of_reach() -> None:
     assert "not within" in told(found.average)
 
 
+def test_ahead_from_the_fewest_labels_on_is_told_as_such_and_bounded() -> None:
+    found = cross(made((0.75, 0.8, 0.85, 0.87), 0.6, rows=100, sd=0.02), "encoder", "fewshot")
+    for one in (found.average, found.sure):  # what was measured decides; lines extended beyond it have no say
+        assert told(one) == "from 50 or fewer labels on (90%: 50 or fewer to 50 or fewer)"
+        assert one.never == 0
+
+
+def test_behind_at_the_largest_size_is_looked_for_beyond() -> None:
+    found = cross(made((0.40, 0.50, 0.59, 0.66), 0.7), "encoder", "fewshot").average
+    assert found.labels is not None
+    assert found.low is not None
+    assert SIZES[-1] < found.low <= found.labels
+
+
 def test_the_picture_is_one_self_contained_svg() -> None:
     curve = made((0.5, 0.6, 0.8, 0.9), 0.7)
     drawn = picture(replace(curve, task="a <b> & c"), [cross(curve, "encoder", "fewshot")])

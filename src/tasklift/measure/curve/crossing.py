@@ -3,8 +3,9 @@
 On average: the first number of labels from which the mean accuracy of the first stays at or above that of the second.
 Surely: from which a run of the first beats a run of the second in 95% of cases, runs varying by seed (rows, order,
 wording). Inside the sizes measured, curves are straight lines between points on a logarithmic axis, since small sizes
-lie before the phase in which a power law holds; beyond, the power law of the largest sizes goes on from the last point
-(`stats/learning_curve.py`), with the spread that such extensions had on real tasks.
+lie before the phase in which a power law holds. Only where the first is still behind at the largest size is it looked
+for beyond: there the power law of the largest sizes goes on from the last point (`stats/learning_curve.py`), with the
+spread that such extensions had on real tasks. `bench tuning crossing_intervals` tries the intervals on known curves.
 """
 
 from __future__ import annotations
@@ -38,14 +39,16 @@ class Crossing:
 
     Attributes:
         labels: the estimate; None: not within reach.
-        low, high: 90% interval of those draws that cross; None: a draw of that rank does not cross.
+        low, high: 90% interval; None: a draw of that rank does not cross within reach.
         never: share of draws without a crossing within reach.
+        least: fewest labels measured; a crossing there stands for one at this number or fewer.
     """
 
     labels: float | None
     low: float | None
     high: float | None
     never: float
+    least: float
 
 
 @dataclass(frozen=True)
@@ -78,79 +81,98 @@ def cross(curve: Curve, tuned: str, prompted: str, seed: int = 0) -> Crossings:
     Raises:
         DataError: a curve is not finished.
     """
-    (sizes, right), (other_sizes, other) = curve.table(tuned), curve.table(prompted)
-    measured = float(max([*sizes, *other_sizes]))
-    start = float(min([*sizes, *(size for size in other_sizes if size)]))
-    grid = np.geomspace(start, REACH * measured, STEPS)
+    tables = curve.table(tuned), curve.table(prompted)
+    sizes = [size for known, _ in tables for size in known]
+    measured, start = float(max(sizes)), float(min(size for size in sizes if size))
+    grids = np.geomspace(start, measured, STEPS), np.geomspace(measured, REACH * measured, STEPS)
+    every = np.arange(tables[0][1].shape[2])
     draw = np.random.default_rng(seed)
-    found: list[tuple[float, float]] = []
+    found: list[list[float]] = []
     for index in range(DRAWS + 1):
-        every = np.arange(right.shape[2])
+        again = draw if index else None  # the first is the estimate
         rows = draw.choice(every, every.size) if index else every
-        one = _line(sizes, right, rows, grid, draw if index else None)
-        two = _line(other_sizes, other, rows, grid, draw if index else None)
-        spread = np.sqrt(one[1] ** 2 + two[1] ** 2)
-        ahead = one[0] - two[0]
-        found.append((_first(ahead >= 0, grid), _first(ahead >= norm.ppf(SURE) * spread, grid)))
-    average, sure = (np.array([pair[kind] for pair in found]) for kind in (0, 1))
-    return Crossings(tuned, prompted, _crossing(average), _crossing(sure), float(grid[-1]), measured)
+        one, two = (_Line.of(known, right, rows, again) for known, right in tables)
+        surely = float(norm.ppf(SURE) * np.hypot(one.sd, two.sd))
+        found.append([_first(one, two, margin, grids) for margin in (0.0, surely)])
+    average, sure = (_crossing(np.array(draws), start) for draws in zip(*found, strict=True))
+    return Crossings(tuned, prompted, average, sure, REACH * measured, measured)
 
 
 def mean_line(sizes: list[int], right: Right, grid: Array) -> Array:
     """[grid] mean accuracy along the numbers of labels, extended beyond the largest."""
-    return _line(sizes, right, np.arange(right.shape[2]), grid, None)[0]
+    return _Line.of(sizes, right, np.arange(right.shape[2]), None).at(grid)
 
 
-def _line(
-    sizes: list[int], right: Right, rows: NDArray[np.int64], grid: Array, draw: np.random.Generator | None
-) -> tuple[Array, float]:
-    """[grid] accuracy, and the standard deviation of a run; with `draw`, of seeds drawn again.
+@dataclass(frozen=True)
+class _Line:
+    """A strategy's accuracy along the numbers of labels.
+
+    Attributes:
+        sizes, means: [sizes], labels and mean accuracy.
+        sd: standard deviation of a run.
+        rows: test rows.
+        noise: of the extension beyond the largest size, in its standard deviations.
+    """
+
+    sizes: Array
+    means: Array
+    sd: float
+    rows: int
+    noise: float
+
+    @classmethod
+    def of(cls, sizes: list[int], right: Right, rows: NDArray[np.int64], draw: np.random.Generator | None) -> _Line:
+        """Measured on some rows; with `draw`, of seeds drawn again.
+
+        Args:
+            right: [sizes, seeds, test rows].
+            rows: places of the test rows that count, with repeats.
+        """
+        by_seed = right[:, :, rows].mean(axis=2)  # [sizes, seeds]
+        seeds = by_seed.shape[1]
+        # Seeds differ by little at one size and more at another: all sizes together tell how much a run varies.
+        sd = float(np.sqrt(by_seed.var(axis=1, ddof=1).mean())) if seeds > 1 else _LEAST_SD
+        if draw is not None and seeds > 1:
+            by_seed = by_seed[:, draw.integers(0, seeds, seeds)]
+        known = np.array([max(size, 1) for size in sizes], dtype=np.float64)
+        return cls(known, by_seed.mean(axis=1), sd, len(rows), 0.0 if draw is None else draw.standard_normal())
+
+    def at(self, grid: Array) -> Array:
+        """[grid] labels -> [grid] accuracy."""
+        line = np.interp(np.log(grid), np.log(self.sizes), self.means)
+        beyond = grid > self.sizes[-1]
+        if beyond.any() and len(self.sizes) >= 3:  # fewer sizes tell no law; one size is a prompt without labels
+            line[beyond] = self._extended(grid[beyond])
+        return np.asarray(line)
+
+    def _extended(self, grid: Array) -> Array:
+        errors = 1 - self.means
+        fitted = fit_learning_curve(self.sizes[-TAIL:], np.clip(errors[-TAIL:], 0, 1), self.rows)
+        at_end = fitted.at(float(self.sizes[-1])).mean
+        knots = np.geomspace(grid[0], grid[-1], min(len(grid), KNOTS))  # a smooth law: a few points and lines do
+        predicted = [fitted.at(float(n)) for n in knots]
+        shift = np.interp(np.log(grid), np.log(knots), [one.mean for one in predicted]) - at_end
+        sd = np.interp(np.log(grid), np.log(knots), [one.sd for one in predicted])
+        return np.asarray(1 - np.clip(errors[-1] + np.minimum(shift, 0) + self.noise * sd, 0, 1))
+
+
+def _first(one: _Line, two: _Line, margin: float, grids: tuple[Array, Array]) -> float:
+    """Labels from which `one` stays ahead by the margin; infinite where it does not.
 
     Args:
-        right: [sizes, seeds, test rows].
-        rows: places of the test rows that count, with repeats.
+        grids: up to the largest size measured, and from there on; the second counts only where `one` is behind at
+            the end of the first.
     """
-    by_seed = right[:, :, rows].mean(axis=2)  # [sizes, seeds]
-    seeds = by_seed.shape[1]
-    # Seeds differ by little at one size and more at another: all sizes together tell how much a run varies.
-    sd = float(np.sqrt(by_seed.var(axis=1, ddof=1).mean())) if seeds > 1 else _LEAST_SD
-    if draw is not None and seeds > 1:
-        by_seed = by_seed[:, draw.integers(0, seeds, seeds)]
-    means = by_seed.mean(axis=1)
-    if len(sizes) == 1:  # a prompt that looks at no label is the same everywhere
-        return np.full(len(grid), means[0]), sd
-    known = np.array([max(size, 1) for size in sizes], dtype=np.float64)
-    line = np.interp(np.log(grid), np.log(known), means)
-    beyond = grid > known[-1]
-    if beyond.any():
-        tail = slice(max(0, len(sizes) - TAIL), None)
-        line[beyond] = _extended(known[tail], 1 - means[tail], grid[beyond], len(rows), draw)
-    return line, sd
+    for grid in grids:
+        behind = np.flatnonzero(one.at(grid) - two.at(grid) < margin)
+        at = int(behind[-1]) + 1 if len(behind) else 0
+        if at < len(grid):
+            return float(grid[at])
+    return float("inf")
 
 
-def _extended(sizes: Array, errors: Array, grid: Array, rows: int, draw: np.random.Generator | None) -> Array:
-    if len(sizes) < 3:
-        return np.full(len(grid), 1 - errors[-1])
-    fitted = fit_learning_curve(sizes, np.clip(errors, 0, 1), rows)
-    at_end = fitted.at(float(sizes[-1])).mean
-    knots = np.geomspace(grid[0], grid[-1], min(len(grid), KNOTS))  # a smooth law: a few points and lines do
-    predicted = [fitted.at(float(n)) for n in knots]
-    shift = np.interp(np.log(grid), np.log(knots), [one.mean for one in predicted]) - at_end
-    sd = np.interp(np.log(grid), np.log(knots), [one.sd for one in predicted])
-    noise = np.zeros(len(grid)) if draw is None else draw.standard_normal() * sd
-    return np.asarray(1 - np.clip(errors[-1] + np.minimum(shift, 0) + noise, 0, 1))
-
-
-def _first(ahead: NDArray[np.bool_], grid: Array) -> float:
-    """The first number of labels from which it stays ahead; infinity where it does not."""
-    behind = np.flatnonzero(~ahead)
-    at = behind[-1] + 1 if len(behind) else 0
-    return float(grid[at]) if at < len(grid) else float("inf")
-
-
-def _crossing(draws: Array) -> Crossing:
+def _crossing(draws: Array, least: float) -> Crossing:
     """The first is the estimate, the others are draws."""
     low, high = (float(np.quantile(draws[1:], q, method="nearest")) for q in (0.05, 0.95))
-    value = float(draws[0])
-    plain = [None if not np.isfinite(one) else one for one in (value, low, high)]
-    return Crossing(plain[0], plain[1], plain[2], float(np.mean(~np.isfinite(draws[1:]))))
+    plain = [None if not np.isfinite(one) else one for one in (float(draws[0]), low, high)]
+    return Crossing(plain[0], plain[1], plain[2], float(np.mean(~np.isfinite(draws[1:]))), least)

@@ -135,9 +135,14 @@ def told(one: Crossing) -> str:
     """A crossing in words."""
     if one.labels is None:
         return f"not within {REACH:g} times the labels measured ({1 - one.never:.0%} of draws cross)"
-    high = "no bound" if one.high is None else f"{one.high:,.0f}"
-    low = "no bound" if one.low is None else f"{one.low:,.0f}"
-    return f"from {one.labels:,.0f} labels on (90%: {low} to {high})"
+    low, high = (_number(one, end) for end in (one.low, one.high))
+    return f"from {_number(one, one.labels)} labels on (90%: {low} to {high})"
+
+
+def _number(one: Crossing, labels: float | None) -> str:
+    if labels is None:
+        return "no bound"
+    return f"{labels:,.0f} or fewer" if labels <= one.least else f"{labels:,.0f}"
 
 
 def _path(points: Sequence[tuple[float, float]], colour: str, dash: str, width: float) -> str:
