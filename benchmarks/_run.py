@@ -123,6 +123,18 @@ def probability(found: Evaluation, name: str, label: str) -> NDArray[np.float64]
     return np.array([(p.scores or {}).get(label, 0.0) for p in found.result(name).predictions])
 
 
+def answer_figures(
+    found: Evaluation, label: str, bars: Mapping[str, float | None], published: Mapping[str, str] | None = None
+) -> list[Figure]:
+    """F1 of one label on the test rows, as the candidates answer."""
+    return [
+        _f1_figure(
+            found, (name, label), np.array([p.output == label for p in found.result(name).predictions]), bar, published
+        )
+        for name, bar in bars.items()
+    ]
+
+
 def threshold_figures(
     tuning: Evaluation,
     found: Evaluation,
@@ -136,21 +148,28 @@ def threshold_figures(
     figures = []
     for name, bar in bars.items():
         threshold = best_threshold(wanted, probability(tuning, name, label))
-        given = probability(found, name, label)
+        plain = f1(truth, probability(found, name, label) > 0.5)
+        told = f"threshold {threshold:.2f}; F1 at 0.50: {plain.value:.1%}"
         said = said_of(tuning, found, label, name)
-        wrong = f"{int((said & ~truth).sum())} false, {int((~said & truth).sum())} not found of {int(truth.sum())}"
-        plain = f"threshold {threshold:.2f}; F1 at 0.50: {f1(truth, given > 0.5).value:.1%}"
-        note = ", ".join(part for part in (wrong, plain, chosen(found, name)) if part)
-        figures.append(
-            Figure.share(
-                f"{name}, F1 of {label}",
-                f1(truth, said),
-                bar,
-                note=note,
-                published=(published or {}).get(name, ""),
-            )
-        )
+        figures.append(_f1_figure(found, (name, label), said, bar, published, told))
     return figures
+
+
+def _f1_figure(
+    found: Evaluation,
+    what: tuple[str, str],
+    said: NDArray[np.bool_],
+    bar: float | None,
+    published: Mapping[str, str] | None,
+    told: str = "",
+) -> Figure:
+    """One candidate's F1 of one label: `what` names both."""
+    name, label = what
+    truth = np.array([output == label for output in found.rows.outputs])
+    wrong = f"{int((said & ~truth).sum())} false, {int((~said & truth).sum())} not found of {int(truth.sum())}"
+    note = ", ".join(part for part in (wrong, told, chosen(found, name)) if part)
+    shown = (published or {}).get(name, "")
+    return Figure.share(f"{name}, F1 of {label}", f1(truth, said), bar, note=note, published=shown)
 
 
 def said_of(tuning: Evaluation, found: Evaluation, label: str, name: str) -> NDArray[np.bool_]:

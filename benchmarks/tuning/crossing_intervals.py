@@ -19,8 +19,9 @@ from _common import Figure, finish
 from _run import options_of
 from numpy.typing import NDArray
 from scipy.special import expit, logit
+from scipy.stats import norm
 
-from tasklift.measure.curve.crossing import REACH, Crossing, cross
+from tasklift.measure.curve.crossing import REACH, SURE, Crossing, cross
 from tasklift.measure.curve.points import Curve, Point
 from tasklift.stats.intervals import wilson
 
@@ -28,6 +29,8 @@ Array = NDArray[np.float64]
 SIZES, SEEDS, ROWS = (50, 100, 200, 400, 800), 3, 200
 #: Of a row's difficulty, on the logit scale, and of a run's accuracy, as a share.
 ROW_SD, RUN_SD = 2.0, 0.012
+#: By which one run must be ahead on average to beat another in 95% of cases.
+MARGIN = float(norm.ppf(SURE) * np.sqrt(2) * RUN_SD)
 SEED = 20261128
 #: Intervals hold 90% of true crossings; less the noise of a few hundred worlds.
 LEAST = 0.86
@@ -58,18 +61,19 @@ def main(arguments: Sequence[str]) -> int:
     widths: dict[str, list[float]] = {}
     for _ in range(asked.worlds):
         tuned, prompted = _laws(draw)
-        found = cross(_measured(tuned, prompted, draw), "tuned", "prompted").average
-        true = _truth(tuned, prompted)
-        kind = _kind(true)
-        held.setdefault(kind, []).append(_holds(found, true))
-        if found.low and found.high:
-            widths.setdefault(kind, []).append(found.high / found.low)
+        both = cross(_measured(tuned, prompted, draw), "tuned", "prompted")
+        for how, one, margin in (("on average", both.average, 0.0), ("surely", both.sure, MARGIN)):
+            true = _truth(tuned, prompted, margin)
+            kind = f"{how}, true crossing {_kind(true)}"
+            held.setdefault(kind, []).append(_holds(one, true))
+            if one.low and one.high:
+                widths.setdefault(kind, []).append(one.high / one.low)
     figures = []
-    for kind in ("below the sizes", "between the sizes", "beyond the sizes", "nowhere"):
-        some = held.get(kind, [])
-        bar = LEAST if kind == "between the sizes" else None
-        told = f"{len(some)} worlds, widest to narrowest end: median {np.median(widths.get(kind, [np.nan])):.1f}x"
-        figures.append(Figure.share(f"true crossing {kind}: held", wilson(sum(some), len(some)), bar, note=told))
+    for kind, some in sorted(held.items()):
+        bar = LEAST if "between" in kind else None
+        wide = widths.get(kind)
+        told = f"{len(some)} worlds" + (f", upper over lower end: median {np.median(wide):.1f}" if wide else "")
+        figures.append(Figure.share(f"{kind}: held", wilson(sum(some), len(some)), bar, note=told))
     extra = {"title": "Intervals of crossings, simulated", "cpu_s": round(time.process_time() - begun, 1)}
     command = " ".join(["python3 dev.py bench tuning crossing_intervals", *arguments])
     return finish("tuning_crossing_intervals", command, figures, extra)
@@ -106,10 +110,10 @@ def _shift(mean: float) -> float:
     return float(np.interp(logit(mean), logit(_MEANS), _SHIFTS))
 
 
-def _truth(tuned: Law, prompted: Law) -> float:
-    """Labels from which the tuned one stays ahead, as far as was measured or, where it is behind there, beyond."""
+def _truth(tuned: Law, prompted: Law, margin: float) -> float:
+    """Labels from which the tuned one is ahead by the margin as far as was measured, or beyond where it is behind."""
     for grid in (np.geomspace(1, SIZES[-1], 4000), np.geomspace(SIZES[-1], REACH * SIZES[-1], 4000)):
-        behind = np.flatnonzero(tuned.accuracy(grid) < prompted.accuracy(grid))
+        behind = np.flatnonzero(tuned.accuracy(grid) - prompted.accuracy(grid) < margin)
         at = int(behind[-1]) + 1 if len(behind) else 0
         if at < len(grid):
             return float(grid[at])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tasklift.dataset import Dataset, Example
@@ -12,6 +13,7 @@ from tasklift.errors import StrategyError
 from tasklift.prediction import Prediction
 from tasklift.strategies.baseline import Baseline, Majority
 from tasklift.strategies.fitting import load_candidate
+from tasklift.strategies.linear import Scaling
 from tasklift.strategy import Candidate, Context
 from tasklift.task import Label, Task
 
@@ -90,6 +92,40 @@ def test_several_text_fields_are_read() -> None:
     assert [found.output for found in answers] == ["yes", "no", None]
     assert answers[2].error is not None
     assert answers[2].error.kind == "empty_input"
+
+
+def test_of_two_labels_the_line_is_drawn_where_both_are_as_likely() -> None:
+    draw, share, (low, high), sd = np.random.default_rng(0), 0.1, (-1.4, -0.4), 0.4
+    truth = (draw.random(40_000) < share).astype(np.int64)
+    margin = draw.normal(np.where(truth == 1, high, low), sd)  # the rarer label is mostly on the wrong side of 0
+    scaling = Scaling.of_two_labels({1.0: np.stack([-margin, margin], axis=1)}, truth)
+    slope = (high - low) / sd**2  # of the log-odds of two normal distributions
+    assert 2 / scaling.temperature == pytest.approx(slope, rel=0.03)
+    assert scaling.offset[0] == 0
+    expected = np.log(share / (1 - share)) - slope * (high + low) / 2
+    assert scaling.offset[1] == pytest.approx(expected, abs=0.2)
+
+
+def test_two_labels_are_calibrated_with_an_offset_that_is_saved(tmp_path: Path) -> None:
+    task = Task(name="spam", instruction="Which?", output=Label(labels={"no": "Wanted", "yes": "Not wanted"}))
+    words = ("prize", "winner", "cash")
+    train = Dataset(
+        tuple(
+            Example(
+                str(n),
+                {"text": f"{words[n % 3]} number {n}" if n % 7 == 0 else f"see you at {n}"},
+                ("no", "yes")[n % 7 == 0],
+            )
+            for n in range(140)
+        )
+    )
+    candidate = Baseline().fit(task, train)
+    candidate.save(tmp_path / "kept")
+    texts = ["prize now", "see you", "winner at 3"]
+    before, after = ask(candidate, *texts), ask(load_candidate(tmp_path / "kept"), *texts)
+    assert [found.scores for found in before] == [found.scores for found in after]
+    assert [found.output for found in before] == ["yes", "no", "yes"]
+    assert candidate.arrays()["offset"][1] != 0
 
 
 def test_texts_without_a_word_are_refused(colours: Task) -> None:

@@ -11,36 +11,26 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, hstack
-from scipy.special import softmax
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.svm import LinearSVC
 
 from tasklift.dataset import Dataset
-from tasklift.errors import StrategyError
-from tasklift.stats.calibration import fit_temperature
 from tasklift.strategies.answers import ConstantCandidate, constant_of
 from tasklift.strategies.artifact import Arrays, Card, read_arrays
 from tasklift.strategies.classifier import (
+    FOLDS,
     ClassifierCandidate,
     Probabilities,
+    cross_folds,
     label_indices,
-    spread,
     texts_of,
     validation_cut,
 )
 from tasklift.strategies.heads import Head, Scores, choose_held_out, fit_head
+from tasklift.strategies.linear import ANALYSERS, Features, Linear, Scaling, Separator, margins_left_out
 from tasklift.strategies.recipe import EVERY_KIND, Recipe, require, require_rows
 from tasklift.strategies.targets import SCORED_KINDS, Reading, ScoredCandidate, Target
 from tasklift.strategy import Family, Resources
 from tasklift.task import Task
 from tasklift.worker import timed
-
-#: What turns text into features; the order is the order of the columns.
-ANALYSERS: tuple[dict[str, Any], ...] = (
-    {"analyzer": "word", "ngram_range": (1, 2), "sublinear_tf": True, "strip_accents": None},
-    {"analyzer": "char_wb", "ngram_range": (2, 5), "sublinear_tf": True, "min_df": 2},
-)
 
 #: A logistic or ridge regression wants a larger C than the SVM on the same features.
 _SOFTER = 30.0
@@ -90,8 +80,8 @@ class MajorityCandidate(ClassifierCandidate):
 
 @dataclass(frozen=True)
 class Baseline(Recipe):
-    """TF-IDF over words and characters, linear SVM, temperature-scaled. For several labels a logistic regression each,
-    for a number a ridge regression.
+    """TF-IDF over words and characters, linear SVM, calibrated. For several labels a logistic regression each, for a
+    number a ridge regression.
 
     Attributes:
         strengths: values of the SVM's C to choose from, on validation.
@@ -101,6 +91,7 @@ class Baseline(Recipe):
 
     name: ClassVar[str] = "baseline"
     family: ClassVar[Family] = "baseline"
+    version: ClassVar[int] = 2
     kinds: ClassVar[frozenset[str]] = SCORED_KINDS
 
     strengths: tuple[float, ...] = (0.3, 1.0)
@@ -115,7 +106,7 @@ class Baseline(Recipe):
         )
 
     def fit(self, task: Task, train: Dataset) -> BaselineCandidate | ScoredCandidate:
-        """Choose C and the temperature on validation, then fit on all rows."""
+        """Choose C and the calibration on rows not learnt from, then fit on all rows."""
         require_rows(task, train, self.name, self.kinds)
         if task.output.kind != "label":
             return self._fit_other(task, train)
@@ -126,24 +117,25 @@ class Baseline(Recipe):
 
     def _fit(self, task: Task, train: Dataset) -> tuple[Linear, dict[str, Any]]:
         labels = list(task.labels)
-        fitting, validation = validation_cut(train, self.seed)
-        truth = label_indices(validation, labels)
-        features = Features.fit(texts_of(fitting, task.input_fields), self.cased)
-        known, unknown = (
-            features(texts_of(fitting, task.input_fields)),
-            features(texts_of(validation, task.input_fields)),
-        )
-        tried = {}
-        for strength in self.strengths:
-            logits = Separator.fit(known, label_indices(fitting, labels), strength, len(labels))(unknown)
-            tried[strength] = (float(np.mean(logits.argmax(1) == truth)), logits)
-        best = max(self.strengths, key=lambda c: tried[c][0])
-        temperature = fit_temperature(tried[best][1], truth)
-        features = Features.fit(texts_of(train, task.input_fields), self.cased)
-        everything = features(texts_of(train, task.input_fields))
-        separator = Separator.fit(everything, label_indices(train, labels), best, len(labels))
-        notes = {"c": best, "validation_accuracy": tried[best][0], "temperature": temperature}
-        return Linear(features, separator, temperature), notes
+        texts, truth = texts_of(train, task.input_fields), label_indices(train, labels)
+        scaling = self._scaling(task, train, texts, truth)
+        features = Features.fit(texts, self.cased)
+        separator = Separator.fit(features(texts), truth, scaling.strength, len(labels))
+        notes = {"c": scaling.strength, "validation_accuracy": scaling.accuracy, "temperature": scaling.temperature}
+        return Linear(features, separator, scaling.temperature, scaling.offset), notes
+
+    def _scaling(self, task: Task, train: Dataset, texts: list[str], truth: NDArray[np.int64]) -> Scaling:
+        """On all rows by cross-validation for two labels of which each has rows enough, else on a cut."""
+        width = len(task.labels)
+        how = (self.strengths, width, self.cased)
+        by_label = [{texts[at] for at in np.flatnonzero(truth == label)} for label in range(width)]
+        if width == 2 and min(map(len, by_label)) >= FOLDS:
+            folds = cross_folds(train, FOLDS, self.seed)
+            return Scaling.of_two_labels(margins_left_out(texts, truth, folds, range(FOLDS), *how), truth)
+        ids = {row.id for row in validation_cut(train, self.seed)[1]}
+        held = np.array([row.id in ids for row in train])
+        margins = margins_left_out(texts, truth, held, [True], *how)
+        return Scaling.of_one_cut({strength: some[held] for strength, some in margins.items()}, truth[held])
 
     def _fit_other(self, task: Task, train: Dataset) -> ScoredCandidate:
         """A logistic regression for each of several labels, a ridge regression for a number, on the same features."""
@@ -176,101 +168,8 @@ class Baseline(Recipe):
         if card.output_kind.kind != "label":
             return ScoredCandidate(card, _Lexical(features, Head(stored["weights"], stored["bias"])))
         separator = Separator(stored["weights"], stored["bias"], stored["seen"].tolist(), len(card.labels))
-        return BaselineCandidate(card, Linear(features, separator, float(stored["temperature"][0])))
-
-
-def _analysers(cased: bool) -> tuple[dict[str, Any], ...]:
-    words, characters = ANALYSERS
-    if not cased:
-        return ANALYSERS
-    return words | {"lowercase": False, "token_pattern": r"\S+"}, characters | {"lowercase": False}
-
-
-@dataclass(frozen=True)
-class Features:
-    """Fitted TF-IDF vectorizers side by side."""
-
-    vectorizers: tuple[Any, ...]
-
-    @classmethod
-    def fit(cls, texts: Sequence[str], cased: bool = False) -> Features:
-        """Learn vocabulary and document frequencies. `min_df` falls to 1 where too few texts repeat anything.
-
-        Raises:
-            StrategyError: there is no word to learn from.
-        """
-        fitted = []
-        for analyser in _analysers(cased):
-            floor = {"min_df": 1} if len(texts) < 50 else {}
-            vectorizer = TfidfVectorizer(**(analyser | floor), dtype=np.float32)
-            try:
-                fitted.append(vectorizer.fit(texts))
-            except ValueError as error:  # scikit-learn: empty vocabulary
-                raise StrategyError(
-                    f"baseline: the {len(texts)} training texts hold no words (first: {texts[0][:40]!r}); "
-                    "check that the rows' text fields are those of the task"
-                ) from error
-        return cls(tuple(fitted))
-
-    @classmethod
-    def restore(
-        cls, vocabularies: Sequence[dict[str, int]], idf: Sequence[NDArray[np.float32]], cased: bool = False
-    ) -> Features:
-        """From stored vocabularies and inverse document frequencies."""
-        restored = []
-        for analyser, vocabulary, weights in zip(_analysers(cased), vocabularies, idf, strict=True):
-            vectorizer = TfidfVectorizer(**(analyser | {"vocabulary": vocabulary}), dtype=np.float32)
-            vectorizer.idf_ = weights
-            restored.append(vectorizer)
-        return cls(tuple(restored))
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Vocabularies as JSON bytes, and the inverse document frequencies."""
-        vocabularies = [{word: int(i) for word, i in v.vocabulary_.items()} for v in self.vectorizers]
-        blob = np.frombuffer(json.dumps(vocabularies, ensure_ascii=False).encode(), dtype=np.uint8)
-        idf = {f"idf_{i}": np.asarray(v.idf_, dtype=np.float32) for i, v in enumerate(self.vectorizers)}
-        return {"vocabularies": blob, **idf}
-
-    def __call__(self, texts: Sequence[str]) -> Any:
-        """[n] texts -> sparse [n, features]."""
-        return csr_matrix(hstack([vectorizer.transform(texts) for vectorizer in self.vectorizers]))
-
-
-@dataclass(frozen=True)
-class Separator:
-    """One-against-rest linear SVM: weights [seen, features], bias [seen], the labels seen in training."""
-
-    weights: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    seen: Sequence[int]
-    labels: int
-
-    @classmethod
-    def fit(cls, features: Any, truth: NDArray[np.int64], strength: float, labels: int) -> Separator:
-        """LinearSVC; with two classes scikit-learn keeps one row, which is mirrored here."""
-        svm = LinearSVC(C=strength, dual=True, random_state=0, max_iter=5000).fit(features, truth)
-        weights, bias = svm.coef_.astype(np.float32), np.atleast_1d(svm.intercept_).astype(np.float32)
-        if len(svm.classes_) == 2:
-            weights, bias = np.vstack([-weights, weights]), np.concatenate([-bias, bias])
-        return cls(weights, bias, [int(c) for c in svm.classes_], labels)
-
-    def __call__(self, features: Any) -> NDArray[np.float64]:
-        """Sparse [n, features] -> margins [n, labels]."""
-        margins = np.asarray(features @ self.weights.T + self.bias, dtype=np.float64)
-        return spread(margins, self.seen, self.labels)
-
-
-@dataclass(frozen=True)
-class Linear:
-    """Features, separator and temperature: everything that answers."""
-
-    features: Features
-    separator: Separator
-    temperature: float
-
-    def __call__(self, texts: Sequence[str]) -> Probabilities:
-        """[n] texts -> [n, labels]."""
-        return np.asarray(softmax(self.separator(self.features(texts)) / self.temperature, axis=1))
+        temperature, offset = float(stored["temperature"][0]), stored.get("offset", np.zeros(len(card.labels)))
+        return BaselineCandidate(card, Linear(features, separator, temperature, offset))
 
 
 class BaselineCandidate(ClassifierCandidate):
@@ -297,6 +196,7 @@ class BaselineCandidate(ClassifierCandidate):
             "bias": separator.bias,
             "seen": np.array(separator.seen, dtype=np.int64),
             "temperature": np.array([self._linear.temperature]),
+            "offset": self._linear.offset,
         }
 
 

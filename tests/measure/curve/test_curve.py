@@ -12,7 +12,7 @@ from made_up import evidence
 
 from tasklift.data.split import sample, split_dataset
 from tasklift.dataset import Dataset
-from tasklift.errors import DataError
+from tasklift.errors import DataError, StrategyError
 from tasklift.measure.curve.crossing import cross
 from tasklift.measure.curve.plot import picture, told
 from tasklift.measure.curve.points import (
@@ -104,6 +104,25 @@ def test_a_curve_is_measured_on_nested_subsets_and_goes_on(tmp_path: Path, colou
     assert len(told_) == 4
     small, large = (set(sample(train, size, 1).keys) for size in (12, 24))
     assert small < large
+
+
+def test_a_size_too_small_for_a_strategy_is_told_and_left_out(
+    tmp_path: Path, colours: Task, colour_rows: Dataset
+) -> None:
+    train, test = split_dataset(colour_rows, 0.7)
+    told_: list[str] = []
+    plan = Plan(("baseline", "majority"), (3, 24), (0,), {})
+    found = measure_curve(colours, train, test, plan, tmp_path, told_.append)
+    assert [(p.strategy, p.labels) for p in found.points] == [("baseline", 24), ("majority", 3), ("majority", 24)]
+    assert "baseline, 3 labels, seed 0: left out: 3 training rows leave none to validate on" in told_[0]
+    with pytest.raises(StrategyError, match="3 training rows leave none"):
+        measure_curve(colours, train, test, replace(plan, sizes=(3,)), tmp_path / "other")
+
+
+def test_curves_are_compared_from_where_both_are_known() -> None:
+    curve = made((0.75, 0.8, 0.85, 0.9), 0.6)
+    late = replace(curve, points=tuple(p for p in curve.points if p.strategy == "fewshot" or p.labels > 50))
+    assert cross(late, "encoder", "fewshot").average.least == 100
 
 
 def test_other_test_rows_begin_a_new_curve(tmp_path: Path, colours: Task, colour_rows: Dataset) -> None:

@@ -2,10 +2,11 @@
 
 On average: the first number of labels from which the mean accuracy of the first stays at or above that of the second.
 Surely: from which a run of the first beats a run of the second in 95% of cases, runs varying by seed (rows, order,
-wording). Inside the sizes measured, curves are straight lines between points on a logarithmic axis, since small sizes
-lie before the phase in which a power law holds. Only where the first is still behind at the largest size is it looked
-for beyond: there the power law of the largest sizes goes on from the last point (`stats/learning_curve.py`), with the
-spread that such extensions had on real tasks. `bench tuning crossing_intervals` tries the intervals on known curves.
+wording), on rows without end. Inside the sizes measured, curves are straight lines between points on a logarithmic
+axis, since small sizes lie before the phase in which a power law holds. Only where the first is still behind at the
+largest size is it looked for beyond: there the power law of the largest sizes goes on from the last point
+(`stats/learning_curve.py`), with the spread that such extensions had on real tasks. `bench tuning crossing_intervals`
+tries the intervals on known curves.
 """
 
 from __future__ import annotations
@@ -82,8 +83,12 @@ def cross(curve: Curve, tuned: str, prompted: str, seed: int = 0) -> Crossings:
         DataError: a curve is not finished.
     """
     tables = curve.table(tuned), curve.table(prompted)
-    sizes = [size for known, _ in tables for size in known]
-    measured, start = float(max(sizes)), float(min(size for size in sizes if size))
+    known = [[size for size in sizes if size] for sizes, _ in tables]
+    # From where both are known; a prompt that looks at no row, with 0 labels, is the same everywhere.
+    start, measured = (
+        float(max(sizes[0] for sizes in known if sizes)),
+        float(max(max(sizes) for sizes in known if sizes)),
+    )
     grids = np.geomspace(start, measured, STEPS), np.geomspace(measured, REACH * measured, STEPS)
     every = np.arange(tables[0][1].shape[2])
     draw = np.random.default_rng(seed)
@@ -128,10 +133,9 @@ class _Line:
             right: [sizes, seeds, test rows].
             rows: places of the test rows that count, with repeats.
         """
+        seeds = right.shape[1]
         by_seed = right[:, :, rows].mean(axis=2)  # [sizes, seeds]
-        seeds = by_seed.shape[1]
-        # Seeds differ by little at one size and more at another: all sizes together tell how much a run varies.
-        sd = float(np.sqrt(by_seed.var(axis=1, ddof=1).mean())) if seeds > 1 else _LEAST_SD
+        sd = _run_sd(right, draw)
         if draw is not None and seeds > 1:
             by_seed = by_seed[:, draw.integers(0, seeds, seeds)]
         known = np.array([max(size, 1) for size in sizes], dtype=np.float64)
@@ -154,6 +158,28 @@ class _Line:
         shift = np.interp(np.log(grid), np.log(knots), [one.mean for one in predicted]) - at_end
         sd = np.interp(np.log(grid), np.log(knots), [one.sd for one in predicted])
         return np.asarray(1 - np.clip(errors[-1] + np.minimum(shift, 0) + self.noise * sd, 0, 1))
+
+
+def _run_sd(right: Right, draw: np.random.Generator | None) -> float:
+    """Standard deviation of a run's accuracy on rows without end, all sizes together; with `draw`, one it may be.
+
+    Runs also differ on the rows measured because each is right on other ones: that part, the interaction of seed and
+    row in an analysis of variance, goes with the number of rows and is taken out.
+
+    Args:
+        right: [sizes, seeds, test rows].
+    """
+    sizes, seeds, rows = right.shape
+    if seeds == 1 or rows == 1:
+        return _LEAST_SD
+    by_seed, by_row = right.mean(axis=2, keepdims=True), right.mean(axis=1, keepdims=True)
+    left = right - by_seed - by_row + right.mean(axis=(1, 2), keepdims=True)
+    interaction = (left**2).sum() / (sizes * (seeds - 1) * (rows - 1))
+    between = by_seed.var(axis=1, ddof=1).mean()
+    degrees = sizes * (seeds - 1)
+    if draw is not None:
+        between *= degrees / draw.chisquare(degrees)
+    return float(np.sqrt(max(between - interaction / rows, _LEAST_SD**2)))
 
 
 def _first(one: _Line, two: _Line, margin: float, grids: tuple[Array, Array]) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tasklift.data.split import sample
 from tasklift.dataset import Dataset, refuse_leakage
+from tasklift.errors import StrategyError
 from tasklift.measure.curve.points import Curve, Point, curve_path, read_curve, write_curve
 from tasklift.measure.metrics import right_of
 from tasklift.prediction import Prediction
@@ -69,8 +70,10 @@ def measure_curve(
     Args:
         state: `.tasklift` of the project; everything of the curve is kept in `curves` below it.
 
+    A subset that a strategy cannot be fitted to (too few rows a label, say) is reported and left out.
+
     Raises:
-        StrategyError: a subset is too small for a strategy (too few rows a label).
+        StrategyError: a strategy could not be fitted to any of its subsets.
         DataError: the disk refused.
     """
     path = curve_path(state, task.name)
@@ -82,16 +85,28 @@ def measure_curve(
         for name in plan.strategies:
             strategy = _made(name, plan, seed)
             needs_rows = strategy.needs_rows if isinstance(strategy, Recipe) else True
+            refused: StrategyError | None = None
             for size in plan.sizes if needs_rows else (0,):
-                if any((p.strategy, p.labels, p.seed) == (name, size, seed) for p in curve.points):
+                if _has(curve, name, size, seed):
                     continue
                 subset = sample(train, size, seed) if needs_rows else train
-                found = _point(_worded(task, seed), (name, strategy), subset, test, state)
+                try:
+                    found = _point(_worded(task, seed), (name, strategy), subset, test, state)
+                except StrategyError as error:
+                    refused = error
+                    report(f"{name}, {size} labels, seed {seed}: left out: {error}")
+                    continue
                 point = replace(found, labels=size, seed=seed)
                 curve = replace(curve.with_point(point), at=time.strftime("%Y-%m-%dT%H:%M:%S"))
                 write_curve(curve, path)
                 report(f"{name}, {size} labels, seed {seed}: {point.accuracy:.1%}")
+            if refused and not any(_has(curve, name, size, seed) for size in plan.sizes):
+                raise refused
     return curve
+
+
+def _has(curve: Curve, name: str, size: int, seed: int) -> bool:
+    return any((p.strategy, p.labels, p.seed) == (name, size, seed) for p in curve.points)
 
 
 def _made(name: str, plan: Plan, seed: int) -> Strategy:
