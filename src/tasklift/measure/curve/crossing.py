@@ -83,12 +83,9 @@ def cross(curve: Curve, tuned: str, prompted: str, seed: int = 0) -> Crossings:
         DataError: a curve is not finished.
     """
     tables = curve.table(tuned), curve.table(prompted)
-    known = [[size for size in sizes if size] for sizes, _ in tables]
     # From where both are known; a prompt that looks at no row, with 0 labels, is the same everywhere.
-    start, measured = (
-        float(max(sizes[0] for sizes in known if sizes)),
-        float(max(max(sizes) for sizes in known if sizes)),
-    )
+    known = [sizes for sizes, _ in tables if sizes != [0]]
+    start, measured = float(max(sizes[0] for sizes in known)), float(max(sizes[-1] for sizes in known))
     grids = np.geomspace(start, measured, STEPS), np.geomspace(measured, REACH * measured, STEPS)
     every = np.arange(tables[0][1].shape[2])
     draw = np.random.default_rng(seed)
@@ -96,7 +93,7 @@ def cross(curve: Curve, tuned: str, prompted: str, seed: int = 0) -> Crossings:
     for index in range(DRAWS + 1):
         again = draw if index else None  # the first is the estimate
         rows = draw.choice(every, every.size) if index else every
-        one, two = (_Line.of(known, right, rows, again) for known, right in tables)
+        one, two = (_Line.of(sizes, right, rows, again) for sizes, right in tables)
         surely = float(norm.ppf(SURE) * np.hypot(one.sd, two.sd))
         found.append([_first(one, two, margin, grids) for margin in (0.0, surely)])
     average, sure = (_crossing(np.array(draws), start) for draws in zip(*found, strict=True))
