@@ -40,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
             spent += cpu_s(found) + theirs[-1].cpu_s
     mean, plain = float(np.mean(ours)), float(np.mean([one.accuracy for one in theirs]))
     ratios = [mine / one.fit_cpu_s for mine, one in zip(fits, theirs, strict=True)]
-    taken = f"{np.mean(fits):.0f} against {np.mean([one.fit_cpu_s for one in theirs]):.0f} CPU-s a fit"
+    pairs = (f"{mine:.0f} / {one.fit_cpu_s:.0f}" for mine, one in zip(fits, theirs, strict=True))
+    taken = f"CPU-s of a fit by seed: {', '.join(pairs)}"
     figures = [
         Figure("encoder, mean accuracy", mean, plain - MARGIN, note=_each(ours), published=PUBLISHED),
         Figure("plain loop, mean accuracy", plain, note=_each([one.accuracy for one in theirs])),
