@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasklift.dataset import Dataset
+from tasklift.dataset import Dataset, Example
 from tasklift.errors import ConfigError, StrategyError
 from tasklift.strategies.artifact import read_arrays, read_card
 from tasklift.strategies.fitting import load_candidate
 from tasklift.strategy import Context
-from tasklift.task import Task
+from tasklift.task import Number, Task
 
 torch = pytest.importorskip("torch", reason="needs the extra [local]")
 encoder_module = pytest.importorskip("tasklift.strategies.encoder")
@@ -113,6 +113,57 @@ def test_out_of_memory_halves_the_parts_and_says_so(tiny_encoder: Path, monkeypa
     training = training_module.Training(net, (net.tokenise(TEXTS), TRUTH), schedule(), "softmax", heard.append)
     with pytest.raises(StrategyError, match=r"out of memory on one row of .* tokens"):
         list(training.epochs())
+
+
+def test_the_contrastive_loss_is_that_of_the_paper() -> None:
+    vectors = torch.nn.functional.normalize(torch.randn(5, 8, generator=torch.Generator().manual_seed(0)), dim=1)
+    truth, temperature = [0, 0, 1, 0, 2], net_module.CONTRAST_TEMPERATURE
+    expected = 0.0
+    for i, own in enumerate(truth):  # Khosla et al. 2020, equation 2, term by term
+        alike = [j for j, other in enumerate(truth) if other == own and j != i]
+        others = [j for j in range(len(truth)) if j != i]
+        whole = sum(torch.exp(vectors[i] @ vectors[j] / temperature) for j in others)
+        terms = [torch.log(torch.exp(vectors[i] @ vectors[j] / temperature) / whole) for j in alike]
+        expected -= float(sum(terms)) / max(len(alike), 1)
+    assert float(net_module.contrast(vectors, torch.tensor(truth))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_contrastive_training_draws_rows_of_a_label_together(tiny_encoder: Path) -> None:
+    net = net_of(tiny_encoder)
+    texts, truth = [f"{word} {n}" for word in ("red", "blue", "green") for n in range(6)], np.repeat([0, 1, 2], 6)
+    rows = net.tokenise(texts)
+
+    def apart() -> float:
+        vectors = net.row_vectors(rows)
+        similar = vectors @ vectors.T
+        same = truth[:, None] == truth[None, :]
+        return float(similar[same].mean() - similar[~same].mean())
+
+    before = apart()
+    plan = schedule(contrastive=1.0, epochs=4, span=4, batch_size=8)
+    for _ in training_module.Training(net, (rows, truth), plan, "softmax", lambda line: None).epochs():
+        pass
+    assert apart() > before + 0.05
+
+
+def test_rows_come_in_pairs_of_a_label_and_each_once() -> None:
+    truth = np.array([0] * 5 + [1] * 4 + [2])
+    batches = list(training_module._shuffled_pairs(truth, 4, np.random.default_rng(0)))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(10))
+    assert [len(batch) for batch in batches] == [4, 4, 2]
+    together = sum(len(truth[batch]) - len(set(truth[batch])) for batch in batches)
+    assert together >= 3  # of the four pairs that there are
+
+
+def test_contrastive_is_for_one_label(tiny_encoder: Path) -> None:
+    with pytest.raises(StrategyError, match=r"contrastive=1.5 must lie between 0 and 1"):
+        encoder_module.Encoder(contrastive=1.5)
+    assert "contrastive" not in encoder_module.Encoder().parameters()  # older artifacts keep their fingerprints
+    strategy = encoder_module.Encoder(contrastive=0.5, base_model=str(tiny_encoder))
+    assert strategy.parameters()["contrastive"] == 0.5
+    rows = Dataset(tuple(Example(str(n), {"text": f"row {n}"}, float(n)) for n in range(9)))
+    with pytest.raises(StrategyError, match="contrastive is for one label"):
+        strategy.fit(Task(name="score", instruction="How much?", output=Number(kind="number")), rows)
 
 
 def test_balanced_weights_make_every_label_count_the_same() -> None:

@@ -51,6 +51,8 @@ class Encoder(Recipe):
             the Hugging Face hub.
         balanced: every label counts the same in training, however rare: for macro F1 on skewed labels. Where several
             may apply, each counts as much as its absence.
+        contrastive: 0 to 1, share of a supervised contrastive loss beside cross-entropy: rows of a label draw together.
+            For few rows a label, and one label only.
         folds: parts of the cross-validation in which C, epochs and temperature are chosen; the model is then trained
             on all rows. 1: they are chosen on rows that are held out, and the model of the best epoch is kept, for
             a fraction of the time. 0: three where rows are few, else 1.
@@ -72,6 +74,7 @@ class Encoder(Recipe):
     half: bool = True
     base_model: str = BUNDLED
     balanced: bool = False
+    contrastive: float = 0.0
     folds: int = 0
     seed: int = 0
     out_of_scope: float = 0.0
@@ -88,12 +91,14 @@ class Encoder(Recipe):
             f"learning_rate={self.learning_rate} must lie between 0 and 1",
         )
         require(self.batch_size > 0, self.name, f"batch_size={self.batch_size} must be positive")
+        require(0 <= self.contrastive <= 1, self.name, f"contrastive={self.contrastive} must lie between 0 and 1")
         require(0 <= self.folds <= 20, self.name, f"folds={self.folds} must lie between 0 and 20")
 
     def parameters(self) -> dict[str, Any]:
-        """Without `out_of_scope` and `precision` where they ask for nothing."""
+        """Without those that came later, where they ask for nothing."""
         said = without_scope(super().parameters())
-        return {name: value for name, value in said.items() if (name, value) != ("precision", FLOAT32)}
+        nothing = {("precision", FLOAT32), ("contrastive", 0.0)}
+        return {name: value for name, value in said.items() if (name, value) not in nothing}
 
     def base(self) -> str:
         """Snapshot of the encoder before training."""
@@ -103,6 +108,7 @@ class Encoder(Recipe):
         """Choose C, epochs and temperature on validation: see `folds`."""
         require_rows(task, train, self.name, self.kinds)
         require_label(task, self.out_of_scope, self.name)
+        require(not self.contrastive or task.output.kind == "label", self.name, "contrastive is for one label")
         require(not (self.balanced and task.output.kind == "number"), self.name, "balanced=true is for labels")
         if self.precision != FLOAT32:
             registry.load("precision", self.precision)  # a missing extra is told before minutes of training
@@ -129,7 +135,7 @@ class Encoder(Recipe):
 
     def _schedule(self) -> Schedule:
         speed = (self.learning_rate, self.batch_size, self.half)
-        return Schedule(self.max_epochs, self.max_epochs, *speed, self.balanced, self.seed)
+        return Schedule(self.max_epochs, self.max_epochs, *speed, self.balanced, self.seed, self.contrastive)
 
     @staticmethod
     def load(folder: Path, card: Card) -> EncoderCandidate | ScoredCandidate:

@@ -16,6 +16,8 @@ from tasklift.strategies.heads import Head, Loss, Truth
 
 #: Tokens, padding included, that one backward pass takes: 32 rows of the longest would take gigabytes.
 PART_TOKENS = 2048
+#: What similarities of rows are divided by in the contrastive loss.
+CONTRAST_TEMPERATURE = 0.1
 
 
 @dataclass(frozen=True)
@@ -25,19 +27,42 @@ class Objective:
     Attributes:
         loss: cross-entropy of one label, or of each of several, or half the squared error of a number.
         weights: [labels] of one label's loss, or of naming each of several; None: all 1.
+        contrastive: share of the contrastive loss, of one label only; the rest is cross-entropy.
     """
 
     loss: Loss
     weights: torch.Tensor | None = None
+    contrastive: float = 0.0
 
-    def __call__(self, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        """[n, width], and [n] label indices or [n, width] -> one number."""
+    def __call__(self, logits: torch.Tensor, truth: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        """[n, width], [n] label indices or [n, width], and [n, dimensions] -> one number."""
+        told = self._told(logits, truth)
+        if not self.contrastive:
+            return told
+        return (1 - self.contrastive) * told + self.contrastive * contrast(vectors, truth)
+
+    def _told(self, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         functional = torch.nn.functional
         if self.loss == "softmax":
             return functional.cross_entropy(logits, truth, self.weights, reduction="none").sum()
         if self.loss == "sigmoid":
             return functional.binary_cross_entropy_with_logits(logits, truth, pos_weight=self.weights, reduction="sum")
         return functional.mse_loss(logits, truth, reduction="sum") / 2
+
+
+def contrast(vectors: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Supervised contrastive loss, summed over the rows that have another one of their label in the batch (Khosla et
+    al. 2020; beside cross-entropy: Gunel et al. 2021): rows of a label draw together, others are pushed apart.
+
+    Args:
+        vectors: [n, dimensions], unit length.
+        truth: [n] label indices.
+    """
+    alike = (truth[:, None] == truth[None, :]).fill_diagonal_(False)
+    itself = torch.eye(len(truth), dtype=torch.bool)
+    similar = (vectors @ vectors.T / CONTRAST_TEMPERATURE).masked_fill(itself, -torch.inf)
+    logs = torch.log_softmax(similar, dim=1).masked_fill(~alike, 0.0)
+    return -(logs.sum(dim=1) / alike.sum(dim=1).clamp(min=1)).sum()
 
 
 class Answering(Protocol):
@@ -82,8 +107,12 @@ class Net(torch.nn.Module):
 
     def forward(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Token ids -> logits [n, labels]."""
-        logits: torch.Tensor = self.head(self.encoder.pooled(rows))
-        return logits
+        return self._scored(rows)[0]
+
+    def _scored(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids -> logits [n, labels], and the unit vectors [n, dimensions] that they come from."""
+        vectors = self.encoder.pooled(rows)
+        return self.head(vectors), vectors
 
     def gradients(
         self,
@@ -100,8 +129,8 @@ class Net(torch.nn.Module):
         total = 0.0
         for part in [list(range(len(rows)))] if whole else bucketed(lengths, part_tokens):
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                logits = self([rows[i] for i in part]).float()
-                loss = objective(logits, torch.from_numpy(truth[part])) / len(rows)
+                logits, vectors = self._scored([rows[i] for i in part])
+            loss = objective(logits.float(), torch.from_numpy(truth[part]), vectors.float()) / len(rows)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         return total

@@ -33,6 +33,7 @@ class Schedule:
         half: products in bfloat16, where the processor has them.
         balanced: every label counts the same, however rare.
         seed: of dropout and the order of rows.
+        contrastive: share of the contrastive loss; rows then come in pairs of a label.
     """
 
     epochs: int
@@ -42,6 +43,7 @@ class Schedule:
     half: bool
     balanced: bool
     seed: int
+    contrastive: float = 0.0
 
 
 class Training:
@@ -65,7 +67,8 @@ class Training:
             self._truth = self._truth.astype(np.float32)
         self._half = schedule.half and has_bfloat16()
         self._part_tokens = PART_TOKENS
-        self._objective = Objective(loss, _weights(loss, self._truth, net.head.out_features, schedule.balanced))
+        weights = _weights(loss, self._truth, net.head.out_features, schedule.balanced)
+        self._objective = Objective(loss, weights, schedule.contrastive)
 
     def epochs(self, progress: Progress | None = None) -> Iterator[int]:
         """Train, yielding after each epoch. Epochs that a stopped fit had done are not done again.
@@ -82,8 +85,7 @@ class Training:
         for epoch in range(done + 1, schedule.epochs + 1):
             good = net.state()
             net.train()
-            lengths = [len(row) for row in self._rows]
-            for number, batch in enumerate(_shuffled_buckets(lengths, schedule.batch_size, order), start=1):
+            for number, batch in enumerate(self._batches(order), start=1):
                 optimizer.zero_grad(set_to_none=True)
                 loss = self._gradients(batch)
                 norm = float(torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0))
@@ -97,6 +99,11 @@ class Training:
             yield epoch
             if progress and epoch < schedule.epochs:
                 progress.keep(epoch, net, optimizer, rates, order)
+
+    def _batches(self, order: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+        if self._schedule.contrastive:
+            return _shuffled_pairs(self._truth, self._schedule.batch_size, order)
+        return _shuffled_buckets([len(row) for row in self._rows], self._schedule.batch_size, order)
 
     def _stop(self, where: str, epoch: int) -> None:
         kept = f"the state after epoch {epoch - 1} is kept" if epoch > 1 else "the state before training is kept"
@@ -161,6 +168,17 @@ def _shuffled_buckets(lengths: Sequence[int], size: int, order: np.random.Genera
         batches += [np.array(stretch[i : i + size]) for i in range(0, len(stretch), size)]
     for index in order.permutation(len(batches)):
         yield batches[index]
+
+
+def _shuffled_pairs(truth: Truth, size: int, order: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Batches in which rows come in pairs of a label, as far as there are any; every row once."""
+    shuffled = order.permutation(len(truth))
+    shuffled = shuffled[np.argsort(truth[shuffled], kind="stable")]  # random within a label
+    runs = np.split(shuffled, np.flatnonzero(np.diff(truth[shuffled])) + 1)
+    pairs = [run[at : at + 2] for run in runs for at in range(0, len(run), 2)]
+    mixed = np.concatenate([pairs[at] for at in order.permutation(len(pairs))])
+    for start in range(0, len(mixed), size):
+        yield mixed[start : start + size]
 
 
 class Progress:
