@@ -18,6 +18,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ def check_file(path: Path) -> str:
     """Run one file in a process and folder of its own; an empty string where all went well."""
     env = dict(os.environ)
     env["PATH"] = str(Path(sys.executable).parent) + os.pathsep + env.get("PATH", "")
+    env.setdefault("OMP_NUM_THREADS", "1")  # as many files as cores run at a time
     with tempfile.TemporaryDirectory(prefix="docs-") as folder:
         try:
             done = subprocess.run(
@@ -102,6 +104,18 @@ def check_file(path: Path) -> str:
         except subprocess.TimeoutExpired:
             return f"took more than {TIMEOUT} s"
     return "" if done.returncode == 0 else (done.stdout[-500:] + done.stderr[-3000:]).strip() or "failed silently"
+
+
+def timed(path: Path) -> tuple[str, float]:
+    """What is wrong with a file, and the seconds that it took."""
+    started = time.monotonic()
+    problem = check_file(path) if path.exists() else "is missing"
+    return problem, time.monotonic() - started
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def command_tree(command: Any, path: tuple[str, ...] = ("tasklift",)) -> Iterator[tuple[str, ...]]:
@@ -151,14 +165,12 @@ def main() -> int:
     everything = not files
     files = files or [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     failed = 0
-    for path in files:
-        started = time.monotonic()
-        problem = check_file(path) if path.exists() else "is missing"
-        failed += bool(problem)
-        took = time.monotonic() - started
-        print(f"{'FAILED' if problem else 'ok':6} {os.path.relpath(path, ROOT)} {took:.1f} s")
-        if problem:
-            print(textwrap.indent(problem, "    "))
+    with ThreadPoolExecutor(cores()) as pool:  # each file is a process of its own, in a folder of its own
+        for path, (problem, took) in zip(files, pool.map(timed, files), strict=True):
+            failed += bool(problem)
+            print(f"{'FAILED' if problem else 'ok':6} {os.path.relpath(path, ROOT)} {took:.1f} s", flush=True)
+            if problem:
+                print(textwrap.indent(problem, "    "))
     if everything:
         text = "\n".join(path.read_text(encoding="utf-8") for path in files if path.exists())
         left_out = list(missing(text))
