@@ -11,6 +11,7 @@ tries the intervals on known curves.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -88,14 +89,18 @@ def cross(curve: Curve, tuned: str, prompted: str, seed: int = 0) -> Crossings:
     start, measured = float(max(sizes[0] for sizes in known)), float(max(sizes[-1] for sizes in known))
     grids = np.geomspace(start, measured, STEPS), np.geomspace(measured, REACH * measured, STEPS)
     every = np.arange(tables[0][1].shape[2])
+    spreads = [_Spread.of(right) for _, right in tables]
     draw = np.random.default_rng(seed)
     found: list[list[float]] = []
     for index in range(DRAWS + 1):
         again = draw if index else None  # the first is the estimate
         rows = draw.choice(every, every.size) if index else every
+        surely = float(norm.ppf(SURE)) * math.hypot(*(spread.sd(again) for spread in spreads))
         one, two = (_Line.of(sizes, right, rows, again) for sizes, right in tables)
-        surely = float(norm.ppf(SURE) * np.hypot(one.sd, two.sd))
-        found.append([_first(one, two, margin, grids) for margin in (0.0, surely)])
+        gaps = [one.at(grids[0]) - two.at(grids[0])]
+        if gaps[0][-1] < surely:  # only then is what lies beyond the sizes asked for
+            gaps.append(one.at(grids[1]) - two.at(grids[1]))
+        found.append([_first(gaps, grids, margin) for margin in (0.0, surely)])
     average, sure = (_crossing(np.array(draws), start) for draws in zip(*found, strict=True))
     return Crossings(tuned, prompted, average, sure, REACH * measured, measured)
 
@@ -111,14 +116,12 @@ class _Line:
 
     Attributes:
         sizes, means: [sizes], labels and mean accuracy.
-        sd: standard deviation of a run.
         rows: test rows.
         noise: of the extension beyond the largest size, in its standard deviations.
     """
 
     sizes: Array
     means: Array
-    sd: float
     rows: int
     noise: float
 
@@ -132,11 +135,10 @@ class _Line:
         """
         seeds = right.shape[1]
         by_seed = right[:, :, rows].mean(axis=2)  # [sizes, seeds]
-        sd = _run_sd(right, draw)
         if draw is not None and seeds > 1:
             by_seed = by_seed[:, draw.integers(0, seeds, seeds)]
         known = np.array([max(size, 1) for size in sizes], dtype=np.float64)
-        return cls(known, by_seed.mean(axis=1), sd, len(rows), 0.0 if draw is None else draw.standard_normal())
+        return cls(known, by_seed.mean(axis=1), len(rows), 0.0 if draw is None else draw.standard_normal())
 
     def at(self, grid: Array) -> Array:
         """[grid] labels -> [grid] accuracy."""
@@ -157,37 +159,50 @@ class _Line:
         return np.asarray(1 - np.clip(errors[-1] + np.minimum(shift, 0) + self.noise * sd, 0, 1))
 
 
-def _run_sd(right: Right, draw: np.random.Generator | None) -> float:
-    """Standard deviation of a run's accuracy on rows without end, all sizes together; with `draw`, one it may be.
+@dataclass(frozen=True)
+class _Spread:
+    """How much a run's accuracy varies on rows without end, all sizes together.
 
     Runs also differ on the rows measured because each is right on other ones: that part, the interaction of seed and
     row in an analysis of variance, goes with the number of rows and is taken out.
 
-    Args:
-        right: [sizes, seeds, test rows].
+    Attributes:
+        between: variance of runs on the rows measured.
+        interaction: the part of it that the rows are the reason of.
+        degrees: of freedom of `between`; 0: nothing is known.
     """
-    sizes, seeds, rows = right.shape
-    if seeds == 1 or rows == 1:
-        return _LEAST_SD
-    by_seed, by_row = right.mean(axis=2, keepdims=True), right.mean(axis=1, keepdims=True)
-    left = right - by_seed - by_row + right.mean(axis=(1, 2), keepdims=True)
-    interaction = (left**2).sum() / (sizes * (seeds - 1) * (rows - 1))
-    between = by_seed.var(axis=1, ddof=1).mean()
-    degrees = sizes * (seeds - 1)
-    if draw is not None:
-        between *= degrees / draw.chisquare(degrees)
-    return float(np.sqrt(max(between - interaction / rows, _LEAST_SD**2)))
+
+    between: float
+    interaction: float
+    degrees: int
+
+    @classmethod
+    def of(cls, right: Right) -> _Spread:
+        """Of [sizes, seeds, test rows]."""
+        sizes, seeds, rows = right.shape
+        if seeds == 1 or rows == 1:
+            return cls(0.0, 0.0, 0)
+        by_seed, by_row = right.mean(axis=2, keepdims=True), right.mean(axis=1, keepdims=True)
+        left = right - by_seed - by_row + right.mean(axis=(1, 2), keepdims=True)
+        interaction = (left**2).sum() / (sizes * (seeds - 1) * (rows - 1)) / rows
+        return cls(float(by_seed.var(axis=1, ddof=1).mean()), float(interaction), sizes * (seeds - 1))
+
+    def sd(self, draw: np.random.Generator | None) -> float:
+        """Standard deviation of a run; with `draw`, one that it may be."""
+        scale = self.degrees / draw.chisquare(self.degrees) if draw is not None and self.degrees else 1.0
+        return float(np.sqrt(max(self.between * scale - self.interaction, _LEAST_SD**2)))
 
 
-def _first(one: _Line, two: _Line, margin: float, grids: tuple[Array, Array]) -> float:
-    """Labels from which `one` stays ahead by the margin; infinite where it does not.
+def _first(gaps: list[Array], grids: tuple[Array, Array], margin: float) -> float:
+    """Labels from which it stays ahead by the margin; infinite where it does not.
 
     Args:
-        grids: up to the largest size measured, and from there on; the second counts only where `one` is behind at
+        gaps: how far ahead, up to the largest size measured, and from there on, which counts only where it is behind at
             the end of the first.
+        grids: labels of both.
     """
-    for grid in grids:
-        behind = np.flatnonzero(one.at(grid) - two.at(grid) < margin)
+    for gap, grid in zip(gaps, grids, strict=False):
+        behind = np.flatnonzero(gap < margin)
         at = int(behind[-1]) + 1 if len(behind) else 0
         if at < len(grid):
             return float(grid[at])

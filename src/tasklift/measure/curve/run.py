@@ -13,7 +13,7 @@ import numpy as np
 
 from tasklift.data.split import sample
 from tasklift.dataset import Dataset, refuse_leakage
-from tasklift.errors import StrategyError
+from tasklift.errors import ArtifactError, StrategyError
 from tasklift.measure.curve.points import Curve, Point, curve_path, read_curve, write_curve
 from tasklift.measure.metrics import right_of
 from tasklift.prediction import Prediction
@@ -92,6 +92,8 @@ def measure_curve(
                 subset = sample(train, size, seed) if needs_rows else train
                 try:
                     found = _point(_worded(task, seed), (name, strategy), subset, test, state)
+                except ArtifactError:
+                    raise  # damaged or missing: the number of rows is not the reason
                 except StrategyError as error:
                     refused = error
                     report(f"{name}, {size} labels, seed {seed}: left out: {error}")
