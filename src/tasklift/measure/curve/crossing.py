@@ -23,7 +23,7 @@ from tasklift.measure.curve.points import Curve, Right
 from tasklift.stats.learning_curve import fit_learning_curve
 
 Array = NDArray[np.float64]
-DRAWS = 200
+DRAWS = 500
 #: Numbers of labels at which curves are compared; and how far beyond the largest size measured.
 STEPS, REACH = 160, 8.0
 SURE = 0.95
