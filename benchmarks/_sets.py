@@ -29,11 +29,10 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Scope:
-    """Texts that no label fits, and the validation rows that the score for telling them apart is chosen on."""
+    """Texts that no label fits, and the validation rows that labels fit: neither trains what tells them apart."""
 
     in_scope: Dataset
     train: tuple[str, ...]
-    validation: tuple[str, ...]
     test: tuple[str, ...]
 
 
@@ -49,8 +48,7 @@ def clinc150(data: Path | None) -> tuple[Benchmark, Scope]:
     made = _benchmark("clinc150", "You sort what people ask an assistant for.", [row for row in rows if not row["oos"]])
     known = [row for row in rows if not row["oos"] and row["split"] == "validation"]
     outside = {
-        split: tuple(row["text"] for row in rows if row["oos"] and row["split"] == split)
-        for split in ("train", "validation", "test")
+        split: tuple(row["text"] for row in rows if row["oos"] and row["split"] == split) for split in ("train", "test")
     }
     return made, Scope(_dataset("clinc150-validation", known), **outside)
 

@@ -21,6 +21,7 @@ from _common import Figure, finish, note
 from _run import LoudEncoder, accuracy_figures, cpu_s, hashes, kept, options_of, run, used
 from _sets import Benchmark, Scope, clinc150
 from numpy.typing import NDArray
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import roc_auc_score
 
 from tasklift.measure.evaluation import Evaluation
@@ -64,6 +65,7 @@ def main() -> int:
         candidate = scoped["encoder"].candidate
         assert isinstance(candidate, EncoderCandidate)
         own = own_label(candidate, made, scope)
+        alike = resemblance(candidate, made, scope)
     figures = accuracy_figures(found, BARS, PUBLISHED)
     figures += [one.figure(name) for name, one in scoped.items()]
     figures.append(
@@ -74,8 +76,8 @@ def main() -> int:
         )
     )
     extra: dict[str, Any] = {"title": "CLINC150: 150 intents and queries out of scope", "candidates": used(found)}
-    extra |= {"cpu_s": cpu_s(found), "tables": [one.curve(name) for name, one in scoped.items()], **hashes(made)}
-    return finish("clinc150", "python3 dev.py bench clinc150", figures, extra)
+    extra |= {"cpu_s": cpu_s(found), "tables": [*(one.curve(name) for name, one in scoped.items()), alike]}
+    return finish("clinc150", "python3 dev.py bench clinc150", figures, extra | hashes(made))
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,39 @@ def own_label(candidate: EncoderCandidate, made: Benchmark, scope: Scope) -> tup
     head = fit_head(OneLabel(len(names) + 1), (np.vstack([train, outside]), truth), float(candidate.notes["c"]))
     inside, unknown = (1 - head(some)[:, len(names)] for some in (test, candidate.vectors(list(scope.test))))
     return inside, unknown
+
+
+def resemblance(candidate: EncoderCandidate, made: Benchmark, scope: Scope) -> dict[str, Any]:
+    """How near the rows that tell a share, and queries of other splits, are to what the encoder learnt from."""
+    fields = made.task.input_fields
+    train = np.array(texts_of(made.train, fields))
+    held_out = np.zeros(len(train), dtype=bool)
+    held_out[candidate.held_out.rows] = True
+    counted = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True)
+    learnt = counted.fit_transform(train[~held_out])
+    sorts = {
+        "held-out training rows": list(train[held_out]),
+        "validation queries": texts_of(scope.in_scope, fields),
+        "test queries": texts_of(made.test, fields),
+    }
+    rows = []
+    for name, texts in sorts.items():
+        nearest = (counted.transform(texts) @ learnt.T).max(axis=1).toarray()
+        assert candidate.scope is not None
+        within = candidate.scope(candidate.scores(texts))
+        refused = [f"{100 * float((within <= share).mean()):.1f}" for share in REFUSED[1:]]
+        rows.append([name, str(len(texts)), f"{float(nearest.mean()):.3f}", *refused])
+    header = [
+        "in scope",
+        "rows",
+        "cosine to the nearest row learnt from",
+        *(f"refused % at {x:.0%}" for x in REFUSED[1:]),
+    ]
+    return {
+        "title": "encoder: what a share refuses, and how near the rows are to those it learnt from",
+        "header": header,
+        "rows": rows,
+    }
 
 
 def auroc(inside: Scores, outside: Scores) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -58,7 +59,8 @@ def test_after_a_failed_audit_people_answer_until_another_candidate_is_released(
     run = CliRunner()
     folder = ["-p", str(server.project.folder)]
     said = run.invoke(app, ["status", "colours", *folder]).stdout
-    assert "SUSPENDED (12 of 12 audited answers were wrong" in said
+    # The guard looks every second: it acts as soon as the evidence suffices, be it before the last verdict is in.
+    assert re.search(r"SUSPENDED \((\d+) of \1 audited answers were wrong", said), said
     assert "left to people until another candidate is released" in said
     server.until(lambda: bool(server.query(f"SELECT 1 FROM traces WHERE id = '{found['trace']}'")))
     assert json.loads(run.invoke(app, ["replay", found["trace"], "--json", *folder]).stdout)["same"]
