@@ -21,8 +21,10 @@ from tasklift.metrics.right import rule_of
 from tasklift.stats.intervals import Interval, wilson
 from tasklift.task import JsonOutput, Number, Task, Text
 
+#: Columns of a candidate's name: `baseline-seed2` and `encoder-seed1` fit.
+NAME = 14
 HEADER = (
-    f"{'candidate':<10} {'family':<9} {'accuracy  [95%]':<20} {'answers':>7} {'macro F1':>8} {'ECE':>6}"
+    f"{'candidate':<{NAME}} {'family':<9} {'accuracy  [95%]':<20} {'answers':>7} {'macro F1':>8} {'ECE':>6}"
     f" {'p50 ms':>8} {'p95 ms':>8} {'CPU ms/row':>10} {'tokens/row':>10} {'failed':>6}  made with"
 )
 
@@ -73,7 +75,7 @@ def table_line(result: CandidateResult) -> str:
     accuracy = _percent(scores.accuracy) if scores.accuracy else "-"
     usage = scores.usage
     cells = [
-        f"{result.name:<10} {result.card.family:<9} {accuracy:<20} {scores.coverage:>7.0%}",
+        f"{result.name:<{NAME}} {result.card.family:<9} {accuracy:<20} {scores.coverage:>7.0%}",
         f"{scores.macro_f1.value:>8.3f}" if scores.macro_f1 else f"{'-':>8}",
         f"{scores.ece:>6.3f}" if scores.ece is not None else f"{'-':>6}",
         _ms(scores.latency_p50_s),
@@ -106,7 +108,7 @@ def figure_lines(evaluation: Evaluation) -> list[str]:
     lines = [f"Right is: {rule_of(evaluation.task)}. Other metrics on answered rows [95%, BCa]:"]
     for result in evaluation.results:
         cells = [f"{name} {_figure(value)}" for name, value in result.scores.figures.items()]
-        lines.append(f"  {result.name:<10} " + ("   ".join(cells) or "-"))
+        lines.append(f"  {result.name:<{NAME}} " + ("   ".join(cells) or "-"))
     return lines
 
 
@@ -119,7 +121,7 @@ def comparison_lines(evaluation: Evaluation) -> list[str]:
     for name, found in evaluation.comparisons.items():
         d = found.difference
         lines.append(
-            f"  {name:<10} {100 * d.value:+6.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
+            f"  {name:<{NAME}} {100 * d.value:+6.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
             f"  p = {found.p_holm:.4f}  ({found.rows} rows){_within_noise(evaluation, name)}"
         )
     lines += noise_lines(evaluation)
@@ -130,7 +132,7 @@ def comparison_lines(evaluation: Evaluation) -> list[str]:
             right = right_of(result.predictions, evaluation.rows.outputs, evaluation.task)[clean]
             right = right[~np.isnan(right)]
             if len(right):
-                lines.append(f"  {result.name:<10} {_percent(wilson(float(right.sum()), len(right)))}")
+                lines.append(f"  {result.name:<{NAME}} {_percent(wilson(float(right.sum()), len(right)))}")
     return lines
 
 
@@ -146,7 +148,7 @@ def rule_lines(evaluation: Evaluation) -> list[str]:
         parts += [f"the model abstained on {scores.abstained}"] if scores.abstained else []
         parts += [f"{scores.prompt_cut} prompts were cut to fit the context"] if scores.prompt_cut else []
         if parts:
-            lines.append(f"  {result.name:<10} {'; '.join(parts)}")
+            lines.append(f"  {result.name:<{NAME}} {'; '.join(parts)}")
     return [f"Rules and limits, rows of {len(evaluation.rows)}:", *lines] if lines else []
 
 
@@ -157,7 +159,7 @@ def noise_lines(evaluation: Evaluation) -> list[str]:
     lines = ["A/A run, every candidate twice (a difference of accuracy below its floor is within noise):"]
     for name, found in evaluation.noise.items():
         lines.append(
-            f"  {name:<10} floor {100 * found.floor:4.1f} points  {found.how}: "
+            f"  {name:<{NAME}} floor {100 * found.floor:4.1f} points  {found.how}: "
             f"{found.agreement.value:.1%} equal answers, accuracy {100 * found.difference.value:+.1f} points "
             f"[{100 * found.difference.low:+.1f}, {100 * found.difference.high:+.1f}]  ({found.rows} rows)"
         )
@@ -177,7 +179,7 @@ def slice_lines(evaluation: Evaluation, name: str) -> list[str]:
             f"{v} {_percent(Interval(**_interval(by_name[name][v])))}" for v in values if v in by_name.get(name, {})
         ]
         if cells:
-            lines.append(f"  {candidate:<10} " + "   ".join(cells))
+            lines.append(f"  {candidate:<{NAME}} " + "   ".join(cells))
     return lines
 
 
