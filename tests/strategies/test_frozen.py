@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from tasklift.dataset import Dataset
 from tasklift.errors import ConfigError, StrategyError
+from tasklift.strategies.classifier import taught
 from tasklift.strategies.frozen import FrozenEncoder
-from tasklift.strategies.heads import OneLabel, choose_held_out, fit_head
+from tasklift.strategies.heads import OneLabel, choose_crossed, choose_held_out, fit_head, one_thread
 from tasklift.strategy import Context
 from tasklift.task import Task
 
@@ -51,6 +53,36 @@ def test_the_smaller_strength_is_taken_on_a_tie() -> None:
     plan, _ = choose_held_out(OneLabel(2), clouds([0, 1]), clouds([0, 1], seed=1), (30.0, 1.0, 3.0))
     assert (plan.strength, plan.accuracy) == (1.0, 1.0)
     assert plan.temperature > 0
+
+
+def test_a_label_with_one_row_does_not_make_the_others_unsure() -> None:
+    """The head that judges its only row cannot know it: the temperature is that of rows whose label could be known."""
+    draw = np.random.default_rng(0)
+    truth = np.repeat([0, 1, 2], 30)
+    vectors = (np.eye(8)[truth] + draw.normal(scale=0.6, size=(90, 8))).astype(np.float32)
+    folds = np.arange(90) % 3
+    single = (np.eye(8)[[3, 4, 5, 6, 7]] + draw.normal(scale=0.6, size=(5, 8))).astype(np.float32)
+    rows = np.concatenate([vectors, single]), np.concatenate([truth, [3, 4, 5, 6, 7]])
+    folds = np.concatenate([folds, [0, 1, 2, 0, 1]])
+    plan, scores = choose_crossed(OneLabel(8), rows, None, folds, (3.0,))
+    assert plan.temperature == pytest.approx(OneLabel(8).temperature(scores[:90], truth))
+    assert OneLabel(8).temperature(scores, rows[1]) > 2 * plan.temperature  # what it was when they counted
+
+
+def test_a_row_is_taught_where_its_label_stands_in_another_fold() -> None:
+    truth, folds = np.array([0, 0, 1, 1, 2]), np.array([0, 1, 1, 1, 0])
+    assert taught(truth, folds).tolist() == [True, True, False, False, False]
+    assert taught(truth[:, None], folds).all()  # not one label: all count
+
+
+def test_a_fit_takes_one_thread_and_gives_the_others_back() -> None:
+    def threads() -> set[int]:
+        return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+    before = threads()
+    with one_thread():
+        assert threads() <= {1}
+    assert threads() == before
 
 
 def test_words_are_learnt_and_the_choice_is_noted(colours: Task, colour_rows: Dataset) -> None:

@@ -23,6 +23,7 @@ from tasklift.strategies.classifier import (
     Probabilities,
     cross_folds,
     label_indices,
+    taught,
     texts_of,
 )
 from tasklift.strategies.encoder import Encoder, EncoderCandidate
@@ -54,6 +55,7 @@ class Blend(Recipe):
 
     name: ClassVar[str] = "blend"
     family: ClassVar[Family] = "finetune"
+    version: ClassVar[int] = 2
 
     max_epochs: int = 3
     base_model: str = BUNDLED
@@ -92,7 +94,9 @@ class Blend(Recipe):
         texts = texts_of(train, task.input_fields)
         wanted, strength = np.unique(groups) if everything else [True], float(linear.notes["c"])
         margins = margins_left_out(texts, truth, groups, wanted, (strength,), labels, cased=True)[strength]
-        return encoder, linear, Pool.fit(held_out.scores, margins[held_out.rows], truth[held_out.rows])
+        known = taught(truth, groups)[held_out.rows] if everything else np.ones(len(held_out.rows), dtype=bool)
+        rows = held_out.rows[known]
+        return encoder, linear, Pool.fit(held_out.scores[known], margins[rows], truth[rows])
 
     @staticmethod
     def load(folder: Path, card: Card) -> BlendCandidate:

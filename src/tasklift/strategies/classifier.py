@@ -136,6 +136,23 @@ def cross_folds(train: Dataset, folds: int, seed: int, stratum: Callable[[Any], 
     return out
 
 
+def taught(truth: NDArray[Any], folds: NDArray[Any]) -> NDArray[np.bool_]:
+    """[n] whether a row's label also stands in another fold, so that whoever judged the row could know it.
+
+    A label with a single row is unknown to the one model that judges this row, and known to the model that is then
+    fitted to all rows: such rows say how often labels are missing, and nothing of how sure to be. Where an answer is
+    not one label, all rows count.
+
+    Args:
+        truth: [n] label indices, or [n, width].
+        folds: [n].
+    """
+    if truth.ndim > 1:
+        return np.ones(len(truth), dtype=bool)
+    several = {label for label in set(truth.tolist()) if len(set(folds[truth == label].tolist())) > 1}
+    return np.array([label in several for label in truth.tolist()], dtype=bool)
+
+
 def spread(columns: NDArray[np.float64], seen: Sequence[int], labels: int) -> NDArray[np.float64]:
     """Scores of the labels seen in training, set into all labels; the unseen get a floor below them.
 

@@ -65,7 +65,7 @@ class Encoder(Recipe):
 
     name: ClassVar[str] = "encoder"
     family: ClassVar[Family] = "finetune"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     kinds: ClassVar[frozenset[str]] = SCORED_KINDS
 
     max_epochs: int = 3

@@ -43,6 +43,7 @@ class FrozenEncoder(Recipe):
 
     name: ClassVar[str] = "frozen"
     family: ClassVar[Family] = "finetune"
+    version: ClassVar[int] = 2
     kinds: ClassVar[frozenset[str]] = SCORED_KINDS
 
     embedder: str = "minilm"

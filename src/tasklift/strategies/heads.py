@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression, Ridge
+from threadpoolctl import ThreadpoolController
 
 from tasklift.data.embed import Vectors
 from tasklift.stats.calibration import fit_temperature
-from tasklift.strategies.classifier import Probabilities, spread
+from tasklift.strategies.classifier import Probabilities, spread, taught
 
 Loss = Literal["softmax", "sigmoid", "squared"]
 Scores = NDArray[np.float64]
@@ -89,7 +92,8 @@ class OneLabel:
             with warnings.catch_warnings():
                 # Nearly as many labels as rows is what small subsets of a learning curve are.
                 warnings.filterwarnings("ignore", "The number of unique classes is greater than", UserWarning)
-                fitted = regression.set_params(C=strength).fit(vectors, truth)
+                with one_thread():
+                    fitted = regression.set_params(C=strength).fit(vectors, truth)
             yield _head_of(fitted, self.width)
 
     def quality(self, scores: Scores, truth: Truth) -> float:
@@ -122,7 +126,8 @@ class SomeLabels:
             weights = np.zeros((self.width, vectors.shape[1]), dtype=np.float32)
             bias = constant.copy()
             for label, regression in regressions.items():
-                fitted = regression.set_params(C=strength).fit(vectors, truth[:, label])
+                with one_thread():
+                    fitted = regression.set_params(C=strength).fit(vectors, truth[:, label])
                 weights[label], bias[label] = fitted.coef_[0], fitted.intercept_[0]
             yield Head(weights, bias)
 
@@ -208,11 +213,12 @@ def choose_crossed(
         folds: [n] the fold of each row.
     """
     truth = rows[1]
+    known = taught(truth, folds)
     plain = crossed_scores(learner, rows, folds, strengths)
     qualities = [learner.quality(scores, truth) for scores in plain]
     at = int(np.argmax(qualities))
     strength, scores = sorted(strengths)[at], plain[at]
-    plan = Plan(strength, qualities[at], learner.temperature(scores, truth))
+    plan = Plan(strength, qualities[at], learner.temperature(scores[known], truth[known]))
     if defined is not None:
         (helped,) = crossed_scores(learner, rows, folds, [strength], defined)
         if (quality := learner.quality(helped, truth)) > plan.accuracy:
@@ -257,6 +263,21 @@ def choose_held_out(
     if best is None:
         raise ValueError("choose_held_out: no strengths")
     return best
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Keep matrix products on one thread inside.
+
+    Those of a regression are small: further threads mostly wait for each other, and wait busily, so that a fit takes
+    more time with them, and many times the CPU seconds where the machine has other work.
+    """
+    limited: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
+    return limited
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()  # finding the loaded libraries takes milliseconds: numpy's and scipy's are by now
 
 
 def fit_head(learner: Learner, rows: Rows, strength: float) -> Head:

@@ -13,7 +13,7 @@ from tasklift.data.embed import Vectors, open_embedder
 from tasklift.data.pretrained import open_pretrained
 from tasklift.dataset import Dataset
 from tasklift.strategies.checkpoint import Report
-from tasklift.strategies.classifier import cross_folds, texts_of, validation_cut
+from tasklift.strategies.classifier import cross_folds, taught, texts_of, validation_cut
 from tasklift.strategies.heads import Learner, Scores, Truth, choose_crossed, choose_held_out, fit_head
 from tasklift.strategies.net import Net
 from tasklift.strategies.targets import Target
@@ -181,7 +181,8 @@ class Tuning:
             self.report(f"fold {fold + 1} of {folds}: " + ", ".join(f"{quality:.3f}" for quality in said))
         history = [self.learner.quality(one, rows.truth) for one in scores]
         epochs = int(np.argmax(history))
-        chosen = self._chosen(history, epochs, plan.strength, (scores[epochs], rows.truth))
+        known = np.ones(len(rows.truth), dtype=bool) if plan.definitions else taught(rows.truth, fold_of)
+        chosen = self._chosen(history, epochs, plan.strength, (scores[epochs][known], rows.truth[known]))
         return chosen | {"definitions_learnt": plan.definitions, "folds": folds}, scores[epochs]
 
     def _fold(self, fitting: Rows, judged: Rows, strength: float) -> NDArray[np.float64]:
