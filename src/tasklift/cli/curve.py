@@ -36,7 +36,7 @@ def curve(
     found = project.task(task)
     train, test, _ = project.rows(found)
     labelled = train.part((row for row in train if row.output is not None), "labelled rows")
-    test = sample(test, rows) if rows else test
+    test = sample(test, rows, stratum=found.task.output.stratum) if rows else test
     if not labelled:
         raise DataError(f"{found.name}: no training row carries a label; `tasklift data label` asks for them")
     given = checked_sizes(_numbers(sizes), len(labelled)) if sizes else default_sizes(len(labelled), len(found.labels))

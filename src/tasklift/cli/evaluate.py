@@ -213,7 +213,7 @@ def compare(project: Project, task: TaskFile, asked: Asked, state: Path, table: 
     """Fit and run the asked strategies on the task's rows, everything kept in `state`."""
     train, test, warnings = project.rows(task)
     if asked.rows is not None:
-        test = sample(test, asked.rows)
+        test = sample(test, asked.rows, stratum=task.task.output.stratum)
     for line in warnings:
         print(f"note: {line}", file=sys.stderr)
     plain = task.task

@@ -45,7 +45,7 @@ def overlays(
     if other := [name for name in bases if kind_of(name) not in PROMPTED or "+" in name]:
         raise ConfigError(f"{other[0]!r}: overlays are about {' and '.join(PROMPTED)}, or prompt:NAME")
     train, test, _ = project.rows(found)
-    test = test if rows is None else sample(test, rows)
+    test = test if rows is None else sample(test, rows, stratum=found.task.output.stratum)
     chosen = {name: rows_of(test, name, overlay.slice) for name, overlay in known.items()}
     table = show.Table(sys.stderr if as_json else sys.stdout)
     table.open(f"{found.name}: {len(known)} overlays, each on its rows of {len(test)} test rows, beside the base")

@@ -174,7 +174,7 @@ def _prepared(place: Place) -> Place:
     found = run_audit(place, place.data, policy, None)
     print("\n".join(audit_lines(place.task.name, "(as read)", found)), file=sys.stderr)
     cleaned, changes = clean(place.data, found, policy, Rules())
-    cut = resplit(cleaned, alike(cleaned.examples).near, "label", (0.3, 0.0))
+    cut = resplit(cleaned, alike(cleaned.examples).near, "label", (0.3, 0.0), stratum=place.task.task.output.stratum)
     changes += [change for change in difference(cleaned, cut, "split by label") if change.action == "changed"]
     version = save_version(place, cut, f"cleaned, then {cut.lineage[-1]}", changes)
     after = opened(place.project.folder, place.task.name)

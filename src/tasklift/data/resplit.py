@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from tasklift.data.audit.near import NearPair, clusters
 from tasklift.data.split import split_dataset
@@ -15,7 +15,12 @@ By = Literal["label", "group", "time"]
 
 
 def resplit(
-    data: Dataset, near: Sequence[Sequence[int]], by: By, shares: tuple[float, float], seed: int = 0
+    data: Dataset,
+    near: Sequence[Sequence[int]],
+    by: By,
+    shares: tuple[float, float],
+    seed: int = 0,
+    stratum: Callable[[Any], str] = repr,
 ) -> Dataset:
     """The same rows with new splits `train`, `test` and, where it has a share, `validation`.
 
@@ -27,6 +32,7 @@ def resplit(
         by: `label` keeps the mix of labels, `group` keeps groups whole, `time` tests on the latest.
         shares: of test and of validation rows.
         seed: decides which rows, except by time.
+        stratum: of an output, what `label` keeps the mix of (`Task.output.stratum`).
 
     Raises:
         DataError: shares that leave nothing to train on, or a part would be empty, or times are missing.
@@ -36,10 +42,11 @@ def resplit(
         raise DataError(f"test share {test:g} and validation share {validation:g}: both and the rest must be positive")
     units = _units(data, near)
     heads = _heads(data, units, by)
-    first, second = split_dataset(heads, 1 - test, "label" if by != "time" else "time", seed)
+    kept: Literal["label", "time"] = "label" if by != "time" else "time"
+    first, second = split_dataset(heads, 1 - test, kept, seed, stratum)
     side = dict.fromkeys((row.id for row in second), "test")
     if validation:
-        inner, held = split_dataset(first, 1 - validation / (1 - test), "label" if by != "time" else "time", seed + 1)
+        inner, held = split_dataset(first, 1 - validation / (1 - test), kept, seed + 1, stratum)
         side |= dict.fromkeys((row.id for row in held), "validation")
         first = inner
     side |= dict.fromkeys((row.id for row in first), "train")

@@ -48,11 +48,11 @@ def split_dataset(
     return data.part(first, f"{step}, first"), data.part(second, f"{step}, second")
 
 
-def sample(data: Dataset, size: int, seed: int = 0) -> Dataset:
-    """At most `size` rows, stratified by output, in their original order."""
+def sample(data: Dataset, size: int, seed: int = 0, stratum: Callable[[Any], str] = repr) -> Dataset:
+    """At most `size` rows, stratified by output (`Task.output.stratum`), in their original order."""
     if size >= len(data):
         return data
-    strata = _strata(data.examples)
+    strata = _strata(data.examples, stratum)
     ranked = {label: sorted(rows, key=lambda i: _draw(data.examples[i].id, seed)) for label, rows in strata.items()}
     # A row's place within its stratum, as a share of the stratum: taking the smallest keeps the mix.
     place = {
@@ -69,10 +69,10 @@ def _draw(name: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}\x1f{name}".encode()).digest()
 
 
-def _strata(rows: Sequence[Example]) -> dict[str, list[int]]:
+def _strata(rows: Sequence[Example], stratum: Callable[[Any], str]) -> dict[str, list[int]]:
     strata: dict[str, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
-        strata[repr(row.output)].append(index)
+        strata[stratum(row.output)].append(index)
     return strata
 
 

@@ -19,7 +19,7 @@ from tasklift.data.resplit import resplit
 from tasklift.dataset import Dataset, Example
 from tasklift.errors import ConfigError, DataError
 from tasklift.schema import parse
-from tasklift.task import Label, Task
+from tasklift.task import Label, Number, Task
 
 TODAY = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -165,6 +165,15 @@ def test_a_new_split_keeps_near_duplicates_and_groups_on_one_side(colour_rows: D
         assert len({row.split for row in cut if row.group == group}) == 1
     assert set(split) == {"train", "validation", "test"}
     assert [row.split for row in resplit(grouped, near, "label", (0.3, 0.2), seed=1)] == split
+
+
+def test_a_new_split_keeps_the_mix_of_numbers_that_hardly_ever_repeat() -> None:
+    scores = Number(kind="number", minimum=0, maximum=100)
+    rows = Dataset(tuple(Example(f"r{n}", {"text": f"row {n}"}, n * 0.997) for n in range(100)))
+    cut = resplit(rows, [], "label", (0.3, 0.0), stratum=scores.stratum)
+    tested = [row.output for row in cut if row.split == "test"]
+    assert len(tested) == 30
+    assert [sum(low <= value < low + 20 for value in tested) for low in range(0, 100, 20)] == [6] * 5
 
 
 def test_a_split_by_time_tests_on_the_latest(colour_rows: Dataset) -> None:

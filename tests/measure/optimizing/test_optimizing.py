@@ -63,14 +63,16 @@ def run(task: Task, rows: tuple[Dataset, Dataset], optimizer: Any, plan: Plan, t
     return asyncio.run(optimize(task, base, optimizer, *rows, plan, told.append))
 
 
-def test_rows_that_are_learnt_from_chosen_on_and_tested_on_are_kept_apart(rows: tuple[Dataset, Dataset]) -> None:
-    cuts = cut(*rows, Plan(None, "x", select_rows=40))
+def test_rows_that_are_learnt_from_chosen_on_and_tested_on_are_kept_apart(
+    colours: Task, rows: tuple[Dataset, Dataset]
+) -> None:
+    cuts = cut(colours, *rows, Plan(None, "x", select_rows=40))
     sets = [{row.id for row in part} for part in (cuts.learn, cuts.select, cuts.test)]
     assert len(set.union(*sets)) == sum(map(len, sets))
     assert [len(one) for one in sets] == [72, 40, 60]
     assert {row.output for row in cuts.select.examples[:12]} == set(LABELS)
     with pytest.raises(DataError, match="only 12 rows to choose"):
-        cut(rows[0].part(rows[0].examples[:30], "few"), rows[1], Plan(None, "x"))
+        cut(colours, rows[0].part(rows[0].examples[:30], "few"), rows[1], Plan(None, "x"))
 
 
 def test_a_better_instruction_is_found_and_its_gain_is_shown(colours: Task, rows: tuple[Dataset, Dataset]) -> None:

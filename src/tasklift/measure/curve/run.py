@@ -89,7 +89,7 @@ def measure_curve(
             for size in plan.sizes if needs_rows else (0,):
                 if _has(curve, name, size, seed):
                     continue
-                subset = sample(train, size, seed) if needs_rows else train
+                subset = sample(train, size, seed, task.output.stratum) if needs_rows else train
                 try:
                     found = _point(_worded(task, seed), (name, strategy), subset, test, state)
                 except ArtifactError:

@@ -124,22 +124,23 @@ class Cuts:
     test: Dataset
 
 
-def cut(train: Dataset, test: Dataset, plan: Plan) -> Cuts:
+def cut(task: Task, train: Dataset, test: Dataset, plan: Plan) -> Cuts:
     """Three sets of rows that share none.
 
     Raises:
         DataError: too few rows to choose on.
     """
     refuse_leakage(train.keys, test, "an optimisation")
-    learn, rest = split_dataset(train, LEARN_SHARE, by="label", seed=plan.seed)
-    select = sample(rest, plan.select_rows, plan.seed)
+    stratum = task.output.stratum
+    learn, rest = split_dataset(train, LEARN_SHARE, by="label", seed=plan.seed, stratum=stratum)
+    select = sample(rest, plan.select_rows, plan.seed, stratum)
     if len(select) < 20:
         raise DataError(
             f"{train.name}: only {len(select)} rows to choose a prompt on; at least 50 training rows are needed"
         )
     shuffled = sorted(select.examples, key=lambda row: fingerprint_of(row.id, plan.seed))
     select = select.part(shuffled, "in random order")
-    return Cuts(learn, select, test if plan.test_rows is None else sample(test, plan.test_rows, plan.seed))
+    return Cuts(learn, select, test if plan.test_rows is None else sample(test, plan.test_rows, plan.seed, stratum))
 
 
 async def optimize(
@@ -152,7 +153,7 @@ async def optimize(
         BudgetError: the next step could go beyond the budget; what was done is kept, and the same call goes on.
         ConfigError: the budget does not even cover the final figure.
     """
-    cuts, begin = cut(train, test, plan), time.perf_counter()
+    cuts, begin = cut(task, train, test, plan), time.perf_counter()
     final = FINAL_PROMPTS * len(cuts.test)
     if plan.max_calls is not None and plan.max_calls < final + 2 * len(cuts.select):
         raise ConfigError(

@@ -143,8 +143,9 @@ def _hosted(strategy: Strategy, model: str, rows: Rows) -> Needs:
     """The requests for some test rows, made and counted, not sent."""
     counting = CountingModel(model)
     stand_in: Any = replace(strategy, model=counting)  # type: ignore[type-var]
-    few = sample(rows.train, 4 * COUNTED_ROWS)
-    some = sample(rows.test, COUNTED_ROWS)
+    kind = rows.task.output
+    few = sample(rows.train, 4 * COUNTED_ROWS, stratum=kind.stratum)
+    some = sample(rows.test, COUNTED_ROWS, stratum=kind.stratum)
     candidate = stand_in.fit(rows.task, few)
     counting.requests.clear()
     asyncio.run(_answer(candidate, some))
@@ -176,9 +177,10 @@ def _tokens(request: Request) -> tuple[Range, Range]:
 def _local(strategy: Strategy, rows: Rows) -> Needs:
     """Fitted on two small samples and asked a few rows, timed, extrapolated in a straight line."""
     small = max(PROBE_ROWS, 2 * len(rows.task.labels))
-    parts = [sample(rows.train, size) for size in (small, 2 * small)]
+    kind = rows.task.output
+    parts = [sample(rows.train, size, stratum=kind.stratum) for size in (small, 2 * small)]
     sizes = (len(parts[0]), len(parts[1]))
-    some = sample(rows.test, ANSWERED_ROWS)
+    some = sample(rows.test, ANSWERED_ROWS, stratum=kind.stratum)
     try:
         with computing_afresh():
             timed(strategy.fit, rows.task, parts[0])  # the first fit of a process loads what the others find

@@ -75,8 +75,9 @@ def flexibility(
         train: training rows; a part of them is kept for judging.
         prices: of labels, people and machines.
     """
-    learn, judge = split_dataset(train, 1 - JUDGED, by="label", seed=seed)
-    learn, judge = sample(learn, LEARN_ROWS, seed), sample(judge, JUDGE_ROWS, seed)
+    stratum = task.output.stratum
+    learn, judge = split_dataset(train, 1 - JUDGED, by="label", seed=seed, stratum=stratum)
+    learn, judge = sample(learn, LEARN_ROWS, seed, stratum), sample(judge, JUDGE_ROWS, seed, stratum)
     changes = rule_changes(task, learn)
     found: dict[str, list[Adapted]] = {}
     for name, strategy in strategies.items():

@@ -80,7 +80,7 @@ def try_injections(
         folder: `.tasklift` of the project, where fitted candidates are.
     """
     train, test = rows
-    chosen = sample(test, most_rows) if len(test) > most_rows else test
+    chosen = sample(test, most_rows, stratum=task.output.stratum) if len(test) > most_rows else test
     trials = plan(task, chosen, attacks)
     return asyncio.run(_all(task, strategies, train, (chosen, trials), folder))
 

@@ -55,8 +55,9 @@ def risks(
     Args:
         state: `.tasklift`, with the candidates that an evaluation left there.
     """
-    learn, judge = split_dataset(train, 1 - JUDGED, by="label", seed=seed)
-    learn, judge = sample(learn, LEARN_ROWS, seed), sample(judge, JUDGE_ROWS, seed)
+    stratum = task.output.stratum
+    learn, judge = split_dataset(train, 1 - JUDGED, by="label", seed=seed, stratum=stratum)
+    learn, judge = sample(learn, LEARN_ROWS, seed, stratum), sample(judge, JUDGE_ROWS, seed, stratum)
     found = {}
     for name, strategy in strategies.items():
         place = state / "artifacts" / strategy.fingerprint(task, train) if state else None
