@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,3 +126,73 @@ def test_tune_with_one_seed_or_without_any_fits_once(run, tmp_path: Path, colour
     assert "to release" not in once.out
     made = json.loads(run(*command, "--strategy", "majority", "--json").out)
     assert [one["name"] for one in made["seeds"]["candidates"]] == ["majority"]
+
+
+def rows_of(project: Path, task: str = "raw") -> list[dict[str, Any]]:
+    lines = (project / "tasks" / task / "data.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_raw_table_of_numbers_becomes_a_model(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    much = ("nothing", "a little", "some", "plenty", "everything")
+    what = [
+        "milk",
+        "tea",
+        "sand",
+        "iron",
+        "wool",
+        "salt",
+        "rice",
+        "coal",
+        "zinc",
+        "wine",
+        "corn",
+        "silk",
+        "jade",
+        "peat",
+        "rust",
+        "lime",
+    ]
+    lines = [f"{much[n % 5]} {what[n // 5]} {what[n % 16]},{20 * (n % 5) + n // 10}" for n in range(80)]
+    (tmp_path / "raw.csv").write_text("\n".join(["text,score", *lines]), encoding="utf-8")
+    command = ("tune", tmp_path / "raw.csv", "--to", tmp_path / "made", "--label", "score", "--kind", "number")
+    made = json.loads(run(*command, "--embedder", "static", "--seeds", 1, "--json").out)
+    assert (made["kind"], made["right"]) == ("number", "at most 8.7 away")
+    assert "Right is: at most 8.7 away" in run(*command, "--embedder", "static", "--seeds", 1).out
+    said = (tmp_path / "made" / "tasks" / "raw" / "task.toml").read_text(encoding="utf-8")
+    assert "minimum = 0 " in said
+    assert "maximum = 87\nwhole = true" in said
+    tested = [row["output"] for row in rows_of(tmp_path / "made") if row["split"] == "test"]
+    assert min(tested) < 20
+    assert max(tested) > 67  # values stand in one row each, and yet all sizes are tested
+
+
+@pytest.mark.parametrize("written", ["late; broken", '["broken", "late"]'])
+def test_a_raw_table_of_several_labels_becomes_a_model(run, tmp_path: Path, written: str) -> None:  # type: ignore[no-untyped-def]
+    said = {"it came late": "late", "it is broken": "broken", "late and broken": written, "thanks": "[]"}
+    lines = [[f"{text}, number {n}", answer] for n in range(12) for text, answer in said.items()]
+    with (tmp_path / "raw.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["text", "label"], *lines])
+    command = ("tune", tmp_path / "raw.csv", "--to", tmp_path / "made", "--kind", "labels", "--embedder", "static")
+    made = json.loads(run(*command, "--seeds", 1, "--json").out)
+    assert (made["kind"], made["right"]) == ("labels", "the same set of labels")
+    rows = rows_of(tmp_path / "made")
+    assert [row["output"] for row in rows[:4]] == [["late"], ["broken"], ["broken", "late"], []]
+
+
+@pytest.mark.parametrize(
+    ("kind", "table", "message"),
+    [
+        ("numbers", "text,label\na,1\nb,2\n", "--kind 'numbers': choose label, labels, number"),
+        ("number", "text,label\na,1\nb,many\n", "line 3: column 'label'"),
+        ("number", "text,label\na,1\nb,1\n", "holds only the number 1; at least two are needed"),
+        ("number", "text,label\na,\nb,\n", "holds no number"),
+        ("labels", 'text,label\na,x\nb,"[x"\n', "line 3: "),
+        ("labels", "text,label\na,x\nb,x\n", "holds 1 label(s)"),
+    ],
+)
+def test_answers_of_another_kind_are_refused(run, tmp_path: Path, kind: str, table: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "raw.csv").write_text(table, encoding="utf-8")
+    done = run("tune", tmp_path / "raw.csv", "--to", tmp_path / "made", "--kind", kind)
+    assert (done.code, message in done.err) == (2, True), done.err
+    assert not (tmp_path / "made").exists()

@@ -87,7 +87,7 @@ def save_version(place: Place, data: Dataset, step: str, changes: Sequence[Chang
 def audit_lines(task: str, version: str, found: Audit) -> list[str]:
     """What was found, the worst first."""
     splits = ", ".join(f"{n} {name}" for name, n in found.splits.items())
-    lines = [f"{task}: {found.rows} rows ({splits}), {len(found.labels)} labels, version {version}"]
+    lines = [f"{task}: {found.rows} rows ({splits}), {len(found.labels)} different answers, version {version}"]
     for one in found.findings:
         lines.append(f"  {one.severity:<7} {one.check}: {one.message}")
         if one.remedy:

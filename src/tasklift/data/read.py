@@ -14,6 +14,7 @@ from typing import Any
 
 from tasklift.dataset import Dataset, Example, text_key
 from tasklift.errors import ConfigError, DataError
+from tasklift.outputs.base import read_json
 from tasklift.task import Task
 
 #: Targets of a mapping beside the task's input fields.
@@ -106,7 +107,9 @@ def to_example(raw: Mapping[str, Any], task: Task, fields: Mapping[str, str], de
         cut["slice"] = slices
     optional = {name: _text_or_none(get(name)) for name in ("split", "group", "source", "time")}
     identity, output = get("id"), get("output", "label")
-    if isinstance(output, str) and task.output.kind in ("labels", "number", "json"):
+    if isinstance(output, str) and task.output.kind == "labels":
+        output = task.output.tidy(label_list(output))
+    elif isinstance(output, str) and task.output.kind in ("number", "json"):
         output = task.output.read(output)  # a column of a CSV file holds text
     return Example(
         str(identity if identity is not None else default_id),
@@ -115,6 +118,20 @@ def to_example(raw: Mapping[str, Any], task: Task, fields: Mapping[str, str], de
         slice=cut,
         **optional,
     )
+
+
+def label_list(cell: str) -> list[Any]:
+    """The labels that a cell of a table names: a JSON list, or names with semicolons between them.
+
+    Raises:
+        DataError: it begins like a JSON list and is none.
+    """
+    if not cell.lstrip().startswith("["):
+        return [name.strip() for name in cell.split(";") if name.strip()]
+    found = read_json(cell)
+    if not isinstance(found, list):
+        raise DataError(f"{cell!r} is no list of labels")
+    return found
 
 
 def check_example(example: Example, task: Task) -> None:

@@ -10,8 +10,7 @@ from tasklift.metrics.base import Cases, Floats, RowwiseMetric, open_metric
 from tasklift.outputs.number import Number
 from tasklift.task import Task
 
-#: Where the task says nothing: numbers within this share of the range are right, texts from this ROUGE-L on.
-SHARE_OF_SPAN = 0.1
+#: Where the task says nothing, texts are right from this ROUGE-L on.
 TEXT_METRIC, TEXT_AT_LEAST = "rouge_l", 0.5
 #: Rounding of a distance must not decide.
 _CLOSE = 1e-9
@@ -42,7 +41,7 @@ def rule_of(task: Task) -> str:
         at_least = right.at_least if right.at_least is not None else _default_at_least(output.kind)
         return f"{right.metric or TEXT_METRIC} of at least {at_least:g}"
     if isinstance(output, Number):
-        within = _within(output, right.within)
+        within = output.tolerance(right.within)
         return f"at most {within:g} away" if within else "the same number"
     return {"label": "the same label", "labels": "the same set of labels"}.get(output.kind, "all fields the same")
 
@@ -57,15 +56,9 @@ def _is_equal(cases: Cases, answer: Any, expected: Any) -> bool:
         return bool(answer == expected)
     if isinstance(output, Number) and isinstance(answer, int | float) and isinstance(expected, int | float):
         if cases.right.metric is None:
-            return abs(answer - expected) <= _within(output, cases.right.within) + _CLOSE
+            return abs(answer - expected) <= output.tolerance(cases.right.within) + _CLOSE
         return answer == expected
     return output.same(answer, expected)
-
-
-def _within(output: Number, given: float | None) -> float:
-    if given is not None:
-        return given
-    return SHARE_OF_SPAN * output.span if output.span is not None else 0.0
 
 
 def _metric_of(cases: Cases) -> tuple[str, float] | None:

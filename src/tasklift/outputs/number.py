@@ -10,6 +10,9 @@ from pydantic import model_validator
 from tasklift.errors import DataError
 from tasklift.outputs.base import MayAbstain, read_json, shown
 
+#: Where the task says nothing, numbers within this share of the range are right.
+SHARE_OF_SPAN = 0.1
+
 
 class Number(MayAbstain):
     """A number in a range.
@@ -96,6 +99,12 @@ class Number(MayAbstain):
         value = self.tidy(read_json(bare[:-1] if bare.endswith(".") and bare[:-1].strip("-").isdigit() else bare))
         self.check(value)
         return value
+
+    def tolerance(self, within: float | None) -> float:
+        """Largest distance at which one number counts as another: what the task says, else a tenth of the range."""
+        if within is not None:
+            return within
+        return SHARE_OF_SPAN * self.span if self.span is not None else 0.0
 
     def stratum(self, value: Any) -> str:
         """A fifth of the range, so that a split keeps small and large."""

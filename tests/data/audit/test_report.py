@@ -19,7 +19,7 @@ from tasklift.data.resplit import resplit
 from tasklift.dataset import Dataset, Example
 from tasklift.errors import ConfigError, DataError
 from tasklift.schema import parse
-from tasklift.task import Label, Number, Task
+from tasklift.task import Label, Number, Right, Task
 
 TODAY = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -174,6 +174,21 @@ def test_a_new_split_keeps_the_mix_of_numbers_that_hardly_ever_repeat() -> None:
     tested = [row.output for row in cut if row.split == "test"]
     assert len(tested) == 30
     assert [sum(low <= value < low + 20 for value in tested) for low in range(0, 100, 20)] == [6] * 5
+
+
+def test_numbers_that_count_as_the_same_are_no_two_answers() -> None:
+    task = Task(
+        name="score",
+        instruction="How much?",
+        output=Number(kind="number", minimum=0, maximum=100),
+    )
+    text = "please call me about the forty vans that we would like to have checked this autumn"
+    given = [(f"{text} soon", 50), (f"{text} soon", 58), (f"{text} now", 58)]
+    rows = Dataset(tuple(Example(f"r{n}", {"text": said}, score) for n, (said, score) in enumerate(given)))
+    assert not [one for one in audit(rows, task).findings if "answer" in one.message]
+    narrow = task.model_copy(update={"right": Right(within=5)})
+    said = [one.message for one in audit(rows, narrow).findings if "answer" in one.message]
+    assert [line[:31] for line in said] == ["1 texts carry more than one ans", "1 pairs of near-duplicates have"]
 
 
 def test_a_split_by_time_tests_on_the_latest(colour_rows: Dataset) -> None:

@@ -138,10 +138,13 @@ def curve(
 
 @app.command()
 def tune(
-    file: Annotated[Path, typer.Argument(help="A .csv or .jsonl file with a column of texts and one of labels.")],
+    file: Annotated[Path, typer.Argument(help="A .csv or .jsonl file with a column of texts and one of answers.")],
     to: Annotated[Path, typer.Option(help="Folder of the project that is made, or gone on with.")],
     text: Annotated[str, typer.Option(help="Column with the text.")] = "text",
-    label: Annotated[str, typer.Option(help="Column with the label.")] = "label",
+    label: Annotated[str, typer.Option(help="Column with the label, or the number.")] = "label",
+    kind: Annotated[
+        str, typer.Option(help="What that column holds: `label`, `labels` (as `a; b`), or `number`.")
+    ] = "label",
     strategy: Annotated[str, typer.Option(help="What is tuned: frozen, encoder, ...")] = "frozen",
     embedder: Annotated[
         str | None, typer.Option(help="What turns texts into vectors; `static` needs no torch.")
@@ -152,7 +155,7 @@ def tune(
     """From a raw table to a tuned, evaluated, registered model; goes on where it was stopped."""
     run(
         "tune:tune_file",
-        columns=(file, text, label),
+        columns=(file, text, label, kind),
         folder=to,
         strategy=strategy,
         embedder=embedder,

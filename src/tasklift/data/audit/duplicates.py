@@ -37,8 +37,12 @@ def alike(rows: Sequence[Example]) -> Alike:
     return Alike([found for found in by_text.values() if len(found) > 1], pairs, clusters(len(rows), pairs))
 
 
-def duplicates(rows: Sequence[Example], found: Alike) -> list[Finding]:
-    """Repeated texts, texts with two labels, and near-duplicates with two labels."""
+def duplicates(rows: Sequence[Example], found: Alike, tolerance: float = 0.0) -> list[Finding]:
+    """Repeated texts, texts with two answers, and near-duplicates with two answers.
+
+    Args:
+        tolerance: numbers that lie no further apart are no two answers.
+    """
     findings = []
     repeats = [at for group in found.exact for at in group[1:]]
     if repeats:
@@ -52,7 +56,7 @@ def duplicates(rows: Sequence[Example], found: Alike) -> list[Finding]:
                 ids,
             )
         )
-    torn = [group for group in found.exact if len({label_of(rows[at]) for at in group}) > 1]
+    torn = [group for group in found.exact if _torn([rows[at] for at in group], tolerance)]
     if torn:
         ids = tuple(rows[at].id for group in torn for at in group)
         findings.append(
@@ -65,11 +69,11 @@ def duplicates(rows: Sequence[Example], found: Alike) -> list[Finding]:
                 ids,
             )
         )
-    findings += _near(rows, found)
+    findings += _near(rows, found, tolerance)
     return findings
 
 
-def _near(rows: Sequence[Example], found: Alike) -> list[Finding]:
+def _near(rows: Sequence[Example], found: Alike, tolerance: float) -> list[Finding]:
     exact = {at for group in found.exact for at in group[1:]}
     near = [[at for at in group if at not in exact] for group in found.near]
     near = [group for group in near if len(group) > 1]
@@ -89,7 +93,10 @@ def _near(rows: Sequence[Example], found: Alike) -> list[Finding]:
     torn = tuple(
         pair
         for pair in found.pairs
-        if pair.first not in exact and pair.second not in exact and _differ(rows[pair.first], rows[pair.second])
+        if pair.first not in exact
+        and pair.second not in exact
+        and all(rows[at].output is not None for at in (pair.first, pair.second))
+        and _torn([rows[pair.first], rows[pair.second]], tolerance)
     )
     if torn:
         worst = sorted(torn, key=lambda pair: -pair.similarity)
@@ -108,9 +115,12 @@ def _near(rows: Sequence[Example], found: Alike) -> list[Finding]:
     return findings
 
 
-def _differ(first: Example, second: Example) -> bool:
-    answers = label_of(first), label_of(second)
-    return answers[0] != answers[1] and all(answers)
+def _torn(rows: Sequence[Example], tolerance: float) -> bool:
+    """Do rows that say the same have different answers?"""
+    numbers = [row.output for row in rows if isinstance(row.output, int | float)]
+    if len(numbers) == len(rows):
+        return max(numbers) - min(numbers) > tolerance
+    return len({label_of(row) for row in rows}) > 1
 
 
 def majority_answer(rows: Sequence[Example], group: Sequence[int]) -> str | None:

@@ -18,7 +18,7 @@ from tasklift.data.audit.pii import personal_data
 from tasklift.data.audit.policy import DataPolicy
 from tasklift.data.audit.provenance import provenance, sources_of
 from tasklift.dataset import Dataset, Example
-from tasklift.task import Label, Task
+from tasklift.task import Label, Number, Task
 
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 
@@ -30,7 +30,7 @@ class Audit:
     Attributes:
         rows: how many.
         content_hash: of the set.
-        labels: label -> rows.
+        labels: answer -> rows.
         splits: split -> rows.
         lengths: words a text, at some quantiles.
         languages: code -> rows.
@@ -89,7 +89,7 @@ def audit(
     languages = languages_of(rows)
     findings = [
         *balance(rows, known),
-        *duplicates(rows, found),
+        *duplicates(rows, found, _tolerance(task)),
         *leakage(rows, found),
         *length_and_language(rows, languages),
         *personal_data(rows, policy),
@@ -112,6 +112,10 @@ def audit(
         found,
         judged,
     )
+
+
+def _tolerance(task: Task) -> float:
+    return task.output.tolerance(task.right.within) if isinstance(task.output, Number) else 0.0
 
 
 def _splits(rows: Sequence[Example]) -> dict[str, int]:
