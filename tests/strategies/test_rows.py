@@ -13,6 +13,7 @@ from tasklift.errors import DataError, StrategyError, UnsupportedError
 from tasklift.llm.fake import ScriptedModel
 from tasklift.prediction import Prediction
 from tasklift.strategies.baseline import Baseline, Majority
+from tasklift.strategies.classifier import GROUPS, cross_folds, validation_cut
 from tasklift.strategies.fewshot import FewShot
 from tasklift.strategies.frozen import FrozenEncoder
 from tasklift.strategies.knn import Knn
@@ -157,3 +158,32 @@ def test_other_rows_or_another_task_give_another_fingerprint(
     own = strategy.fingerprint(colours, colour_rows)
     assert own == strategy.fingerprint(cheaper, colour_rows)
     assert len({own, strategy.fingerprint(colours, fewer), strategy.fingerprint(other, colour_rows)}) == 3
+
+
+def grouped(rows: Dataset, per_group: int) -> Dataset:
+    """Neighbouring rows belong together."""
+    shuffled = sorted(rows, key=lambda row: row.id[::-1])
+    named = [replace(row, group=f"g{n // per_group}") for n, row in enumerate(shuffled)]
+    return Dataset(tuple(named), name=rows.name)
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_validation_keeps_groups_whole(colour_rows: Dataset, folds: bool) -> None:
+    rows = grouped(colour_rows, 4)
+    assert len({row.group for row in rows}) >= GROUPS
+    if folds:
+        sides = dict(zip(rows.ids, cross_folds(rows, 3, 0).tolist(), strict=True))
+    else:
+        first, second = validation_cut(rows, 0)
+        sides = dict.fromkeys(first.ids, 0) | dict.fromkeys(second.ids, 1)
+        assert 0.05 * len(rows) < len(second) < 0.4 * len(rows)
+    for group in {row.group for row in rows}:
+        assert len({sides[row.id] for row in rows if row.group == group}) == 1
+
+
+@pytest.mark.parametrize("per_group", [8, 30])
+def test_few_groups_are_not_kept_whole_in_validation(colour_rows: Dataset, per_group: int) -> None:
+    rows = grouped(colour_rows, per_group)
+    plain = [part.ids for part in validation_cut(Dataset(tuple(replace(row, group=None) for row in rows)), 0)]
+    assert [part.ids for part in validation_cut(rows, 0)] == plain
+    assert len(set(cross_folds(rows, 3, 0).tolist())) == 3

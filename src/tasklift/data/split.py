@@ -19,6 +19,7 @@ def split_dataset(
     by: Literal["label", "group", "time"] = "label",
     seed: int = 0,
     stratum: Callable[[Any], str] = repr,
+    whole_groups: bool = False,
 ) -> tuple[Dataset, Dataset]:
     """Cut into two parts, the first with about `share` of the rows.
 
@@ -28,6 +29,7 @@ def split_dataset(
         seed: decides which rows; the same seed and rows give the same cut. Unused for `time`.
         stratum: of an output, what `label` keeps the mix of (`Task.output.stratum`): outputs that hardly ever
             repeat, such as texts, are all of one stratum.
+        whole_groups: `label` keeps groups whole too; the mix is then that of their first rows.
 
     Raises:
         DataError: the share is not between 0 and 1, a part would be empty, or times are missing or not ISO 8601.
@@ -39,7 +41,7 @@ def split_dataset(
     elif by == "group":
         chosen = _grouped(data.examples, share, seed)
     else:
-        chosen = _stratified(data.examples, share, seed, stratum)
+        chosen = _stratified(data.examples, share, seed, stratum, whole_groups)
     first = [row for i, row in enumerate(data.examples) if i in chosen]
     second = [row for i, row in enumerate(data.examples) if i not in chosen]
     if not first or not second:
@@ -76,17 +78,25 @@ def _strata(rows: Sequence[Example], stratum: Callable[[Any], str]) -> dict[str,
     return strata
 
 
-def _stratified(rows: Sequence[Example], share: float, seed: int, stratum: Callable[[Any], str]) -> set[int]:
+def units_of(rows: Sequence[Example], whole_groups: bool) -> list[list[int]]:
+    """Places that stay together: those of equal texts or, where asked for, those of a group."""
+    units: dict[tuple[bool, str], list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        grouped = whole_groups and row.group is not None
+        units[grouped, str(row.group) if grouped else text_key(row.input)].append(index)
+    return list(units.values())
+
+
+def _stratified(
+    rows: Sequence[Example], share: float, seed: int, stratum: Callable[[Any], str], whole_groups: bool
+) -> set[int]:
     """Per label, the first `share` of the texts in a random order; a single row goes to the first part, and
     of three rows or more at least one goes to each.
 
     A text with several labels counts to the first of them.
     """
-    by_text: dict[str, list[int]] = defaultdict(list)
-    for index, row in enumerate(rows):
-        by_text[text_key(row.input)].append(index)
     strata: dict[str, list[list[int]]] = defaultdict(list)
-    for unit in by_text.values():
+    for unit in units_of(rows, whole_groups):
         strata[stratum(rows[unit[0]].output)].append(unit)
     chosen: set[int] = set()
     for units in strata.values():
@@ -94,7 +104,10 @@ def _stratified(rows: Sequence[Example], share: float, seed: int, stratum: Calla
         wanted = max(1, round(share * size))
         if size > 2:  # such a label stands on both sides
             wanted = min(wanted, size - 1)
-        for unit in sorted(units, key=lambda unit: _draw(rows[unit[0]].id, seed)):
+        ordered = sorted(units, key=lambda unit: _draw(rows[unit[0]].id, seed))
+        for unit in (
+            ordered[:-1] if whole_groups and len(units) > 2 else ordered
+        ):  # large ones would fill the first part
             if wanted <= 0:
                 break
             chosen.update(unit)

@@ -91,7 +91,7 @@ class Baseline(Recipe):
 
     name: ClassVar[str] = "baseline"
     family: ClassVar[Family] = "baseline"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     kinds: ClassVar[frozenset[str]] = SCORED_KINDS
 
     strengths: tuple[float, ...] = (0.3, 1.0)

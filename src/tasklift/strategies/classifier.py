@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasklift.data.split import split_dataset
-from tasklift.dataset import Dataset, text_key
+from tasklift.data.split import split_dataset, units_of
+from tasklift.dataset import Dataset
 from tasklift.errors import DataError, StrategyError
 from tasklift.prediction import Prediction, Usage
 from tasklift.strategies.artifact import Arrays, Card, CardCandidate
@@ -23,6 +23,10 @@ Probabilities = NDArray[np.float64]
 #: Up to so many rows, choices are made by cross-validation on all of them: a cut would leave too few to judge by.
 FEW_ROWS = 2000
 FOLDS = 3
+#: From so many groups on, validation keeps each whole; fewer are too few to choose on.
+GROUPS = 10
+#: Whole groups must leave at least this part of the rows that are asked for to judge on.
+LEAST_OF_SHARE = 0.5
 _TOO_FEW = "{} training rows leave none to validate on; give one label at least 3 rows of different text"
 
 
@@ -108,23 +112,46 @@ def validation_cut(
         StrategyError: no row would be left to validate on.
     """
     try:
-        fitting, validation = split_dataset(train, share, by="label", seed=seed, stratum=stratum)
+        fitting, validation = cut_rows(train, share, seed, stratum)
     except DataError as error:
         raise StrategyError(_TOO_FEW.format(len(train))) from error
     return fitting, validation
 
 
+def cut_rows(train: Dataset, share: float, seed: int, stratum: Callable[[Any], str] = repr) -> tuple[Dataset, Dataset]:
+    """Two parts, the first with about `share` of the rows, groups kept whole where `_whole_groups` says so and what is
+    left for the second part is still large enough to judge on.
+
+    Raises:
+        DataError: a part would be empty.
+    """
+    if _whole_groups(train, stratum):
+        first, second = split_dataset(train, share, "label", seed, stratum, whole_groups=True)
+        if len(second) >= LEAST_OF_SHARE * (1 - share) * len(train):
+            return first, second
+    return split_dataset(train, share, "label", seed, stratum)
+
+
+def _whole_groups(train: Dataset, stratum: Callable[[Any], str]) -> bool:
+    """Are there groups (customers, documents) enough to keep each whole in validation?
+
+    Rows of a group resemble each other: who learnt from a document looks better, and surer, on the rest of it than on
+    new ones.
+    """
+    if len({row.group for row in train if row.group is not None}) < GROUPS:
+        return False
+    units = units_of(train.examples, whole_groups=True)
+    return len(units) > 2 * len({stratum(train.examples[unit[0]].output) for unit in units})  # some has three or more
+
+
 def cross_folds(train: Dataset, folds: int, seed: int, stratum: Callable[[Any], str] = repr) -> NDArray[np.int64]:
     """[n] the fold of each row, for cross-validation on all of them: labels are dealt out evenly, and rows of equal
-    text stay together.
+    text stay together, or those of a group where there are enough of them.
 
     Raises:
         StrategyError: no label would be both learnt and judged.
     """
-    texts: dict[str, list[int]] = {}
-    for place, row in enumerate(train):
-        texts.setdefault(text_key(row.input), []).append(place)
-    units = list(texts.values())
+    units = units_of(train.examples, _whole_groups(train, stratum))
     kinds = Counter(stratum(train.examples[unit[0]].output) for unit in units)
     if max(kinds.values(), default=0) < 3:
         raise StrategyError(_TOO_FEW.format(len(train)))

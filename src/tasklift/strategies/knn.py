@@ -46,6 +46,7 @@ class Knn(Recipe):
 
     name: ClassVar[str] = "knn"
     family: ClassVar[Family] = "baseline"
+    version: ClassVar[int] = 2
     kinds: ClassVar[frozenset[str]] = EVERY_KIND
 
     embedder: str = "minilm"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from tasklift import registry
-from tasklift.data.split import sample, split_dataset
+from tasklift.data.split import sample
 from tasklift.dataset import Dataset
 from tasklift.errors import UnsupportedError
 from tasklift.metrics.base import Cases
@@ -23,6 +23,7 @@ from tasklift.stats.calibration import Platt, fit_platt
 from tasklift.stats.intervals import wilson
 from tasklift.stats.learn_then_test import Certificate, Step, learn_then_test, walk
 from tasklift.strategies.artifact import Card, fingerprint_of, read_card
+from tasklift.strategies.classifier import cut_rows
 from tasklift.strategies.fewshot import FewShot
 from tasklift.strategies.fitting import fit_nested, load_candidate
 from tasklift.strategies.frozen import FrozenEncoder
@@ -61,7 +62,7 @@ class Layered(Recipe):
 
     name: ClassVar[str] = "layered"
     family: ClassVar[Family] = "layered"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     kinds: ClassVar[frozenset[str]] = SCORED_KINDS
 
     core: Strategy = field(default_factory=FrozenEncoder)
@@ -133,9 +134,9 @@ class Layered(Recipe):
     def _cut(self, task: Task, train: Dataset) -> tuple[Dataset, Dataset, Dataset, Dataset]:
         """To train on, the rest, and the rest cut in two: to calibrate and to certify on."""
         stratum = task.output.stratum
-        first, rest = split_dataset(train, self.folds[0], by="label", seed=self.seed, stratum=stratum)
+        first, rest = cut_rows(train, self.folds[0], self.seed, stratum)
         share = self.folds[1] / (self.folds[1] + self.folds[2])
-        second, third = split_dataset(rest, share, by="label", seed=self.seed + 1, stratum=stratum)
+        second, third = cut_rows(rest, share, self.seed + 1, stratum)
         return first, rest, second, third
 
     def _pilot(self, core: _Stage, prompt: _Stage, ceiling: float, fold: Dataset) -> tuple[_Stage | None, str]:
