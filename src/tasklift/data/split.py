@@ -105,9 +105,9 @@ def _stratified(
         if size > 2:  # such a label stands on both sides
             wanted = min(wanted, size - 1)
         ordered = sorted(units, key=lambda unit: _draw(rows[unit[0]].id, seed))
-        for unit in (
-            ordered[:-1] if whole_groups and len(units) > 2 else ordered
-        ):  # large ones would fill the first part
+        if whole_groups and len(units) > 2:
+            ordered.pop()  # large groups would fill the first part
+        for unit in ordered:
             if wanted <= 0:
                 break
             chosen.update(unit)
