@@ -136,13 +136,21 @@ def test_rows_are_cut_by_group_or_time_where_the_task_says_so(make: Make) -> Non
     data = rows(group=lambda n: f"customer {n % 5}", time=lambda n: f"2026-05-{30 - n:02}")
     folder = make('[data]\nfile = "data.jsonl"\nsplit_by = "group"', data)
     project = Project.open(folder)
-    train, test, _ = project.rows(project.task(None))
+    train, test, notes = project.rows(project.task(None))
     assert {row.group for row in train}.isdisjoint(row.group for row in test)
+    assert not [note for note in notes if "group" in note]
     path = folder / "tasks" / "colours" / "task.toml"
     path.write_text(path.read_text().replace('"group"', '"time"'))
     project = Project.open(folder)
     train, test, _ = project.rows(project.task(None))
     assert max(str(row.time) for row in train) < min(str(row.time) for row in test)
+
+
+def test_groups_on_both_sides_of_a_split_are_told(make: Make) -> None:
+    data = rows(group=lambda n: f"customer {n % 5}", split=lambda n: "test" if n < 7 else "train")
+    project = Project.open(make(data=data))
+    (note,) = [note for note in project.rows(project.task(None))[2] if "group" in note]
+    assert note.startswith("7 test rows are of a group (customer, document) that training rows are of")
 
 
 def test_splits_that_the_rows_name_are_kept(make: Make) -> None:
@@ -194,20 +202,20 @@ def test_columns_named_in_the_task_are_mapped(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    "output",
+    ("output", "message"),
     [
-        '{ kind = "labels", labels = { red = "blood" } }',
-        '{ kind = "number", minimum = 0 }',
-        '{ kind = "json", json_schema = { type = "object" } }',
+        ('{ kind = "labels", labels = { red = "blood" } }', "line 2: unknown label 'green'"),  # "red" names one label
+        ('{ kind = "number", minimum = 0 }', r"line 1: .* is not JSON"),
+        ('{ kind = "json", json_schema = { type = "object" } }', r"line 1: .* is not JSON"),
     ],
 )
-def test_rows_of_another_kind_of_output_are_refused_by_line(make: Make, output: str) -> None:
+def test_rows_of_another_kind_of_output_are_refused_by_line(make: Make, output: str, message: str) -> None:
     folder = make()
     path = folder / "tasks" / "colours" / "task.toml"
     lines = [f"output = {output}" if line.startswith("output") else line for line in path.read_text().splitlines()]
     path.write_text("\n".join(lines))
     project = Project.open(folder)
-    with pytest.raises(DataError, match=r"line 1: .* is not JSON"):
+    with pytest.raises(DataError, match=message):
         project.rows(project.task(None))
 
 

@@ -236,4 +236,10 @@ def _about_splits(data: Dataset, train: Dataset, test: Dataset) -> list[str]:
         found.append(f"{left} rows have another split than 'train' and 'test' and are not used")
     if shared := overlapping_texts(train, test):
         found.append(f"{len(shared)} test rows repeat the text of a training row; figures without them are shown too")
+    known = {row.group for row in train if row.group is not None}
+    if torn := sum(row.group in known for row in test):
+        found.append(
+            f"{torn} test rows are of a group (customer, document) that training rows are of, so figures flatter; "
+            f'`tasklift data split`, or split_by = "group", keeps groups whole'
+        )
     return found
