@@ -50,7 +50,7 @@ class Replayed:
 def replay(options: argparse.Namespace) -> list[Figure]:
     """Prompt only is the few-shot candidate: zero-shot, the small model is far less accurate and slower."""
     made = banking77(options.data)
-    rows = sample(made.test, options.rows, 0)
+    rows = sample(made.test, options.rows, stratum=made.task.output.stratum)
     folder = options.keep or Path(tempfile.mkdtemp())
     train = few(made.train, options.per_label, 0) if options.per_label else made.train
     project = _write(folder, made.task, train)

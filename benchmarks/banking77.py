@@ -122,8 +122,8 @@ def layered(made: Benchmark, _rows: int) -> Found:
 
 def prompted(made: Benchmark, rows: int) -> Found:
     """Few-shot and zero-shot of the small local model; zero-shot on at most `ZERO_ROWS` of the same rows."""
-    some = sample(made.test, rows)
-    fewer = sample(some, min(rows, ZERO_ROWS))
+    some = sample(made.test, rows, stratum=made.task.output.stratum)
+    fewer = sample(some, min(rows, ZERO_ROWS), stratum=made.task.output.stratum)
     found = run("Banking77, retrieved examples", made, {"fewshot": FewShot()}, some, "fewshot")
     bare = run("Banking77, zero-shot", made, {"prompt": Prompt()}, fewer, "prompt")
     few, zero = found.result("fewshot").scores, bare.result("prompt").scores
@@ -155,7 +155,7 @@ def prefix(made: Benchmark, _rows: int) -> Found:
     Rows alternate between the two, so that a machine that slows down slows both.
     """
     note("prefix: timing zero-shot rows with and without a kept prefix")
-    inputs = sample(made.test, TIMED_ROWS).inputs
+    inputs = sample(made.test, TIMED_ROWS, stratum=made.task.output.stratum).inputs
     candidates = [Prompt(model=LocalModel(reuse_prefix=keep)).fit(made.task, made.train) for keep in (True, False)]
     seconds = asyncio.run(_alternate(candidates, inputs))
     said = f"{seconds[1] / len(inputs):.2f} against {seconds[0] / len(inputs):.2f} CPU-s a row, {len(inputs)} rows"

@@ -155,10 +155,10 @@ def resemblance(candidate: EncoderCandidate, made: Benchmark, scope: Scope) -> d
         "validation queries": texts_of(scope.in_scope, fields),
         "test queries": texts_of(made.test, fields),
     }
+    assert candidate.scope is not None  # it was fitted by this version
     rows = []
     for name, texts in sorts.items():
         nearest = (counted.transform(texts) @ learnt.T).max(axis=1).toarray()
-        assert candidate.scope is not None
         within = candidate.scope(candidate.scores(texts))
         refused = [f"{100 * float((within <= share).mean()):.1f}" for share in REFUSED[1:]]
         rows.append([name, str(len(texts)), f"{float(nearest.mean()):.3f}", *refused])

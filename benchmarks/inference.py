@@ -62,7 +62,7 @@ def main() -> int:
         candidate = fit_or_load(LoudEncoder(), made.task, made.train, state, note)
     assert isinstance(candidate, EncoderCandidate)
     eight = in_int8(state / "artifacts" / candidate.fingerprint)
-    inputs = sample(made.test, asked.rows).inputs
+    inputs = sample(made.test, asked.rows, stratum=made.task.output.stratum).inputs
     export(candidate, FOLDER / "model")
     torch.set_num_threads(THREADS)
     with peer([str(row["text"]) for row in inputs]) as ask:

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     for name in [asked.only] if asked.only else SETS:
         load, sizes = SETS[name]
         made = load(asked.data)
-        test = sample(made.test, TEST_ROWS)
+        test = sample(made.test, TEST_ROWS, stratum=made.task.output.stratum)
         plan = Plan((*TUNED, "fewshot"), sizes, SEEDS, PARAMETERS, "local")
         with kept(name):
             curve = measure_curve(made.task, made.train, test, plan, RESULTS / "cache" / "tuning" / name, note)

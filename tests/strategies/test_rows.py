@@ -172,9 +172,9 @@ def test_validation_keeps_groups_whole(colour_rows: Dataset, folds: bool) -> Non
     rows = grouped(colour_rows, 4)
     assert len({row.group for row in rows}) >= GROUPS
     if folds:
-        sides = dict(zip(rows.ids, cross_folds(rows, 3, 0).tolist(), strict=True))
+        sides = dict(zip(rows.ids, cross_folds(rows, 3, 0, repr).tolist(), strict=True))
     else:
-        first, second = validation_cut(rows, 0)
+        first, second = validation_cut(rows, 0, stratum=repr)
         sides = dict.fromkeys(first.ids, 0) | dict.fromkeys(second.ids, 1)
         assert 0.05 * len(rows) < len(second) < 0.4 * len(rows)
     for group in {row.group for row in rows}:
@@ -184,6 +184,8 @@ def test_validation_keeps_groups_whole(colour_rows: Dataset, folds: bool) -> Non
 @pytest.mark.parametrize("per_group", [8, 30])
 def test_few_groups_are_not_kept_whole_in_validation(colour_rows: Dataset, per_group: int) -> None:
     rows = grouped(colour_rows, per_group)
-    plain = [part.ids for part in validation_cut(Dataset(tuple(replace(row, group=None) for row in rows)), 0)]
-    assert [part.ids for part in validation_cut(rows, 0)] == plain
-    assert len(set(cross_folds(rows, 3, 0).tolist())) == 3
+    plain = [
+        part.ids for part in validation_cut(Dataset(tuple(replace(row, group=None) for row in rows)), 0, stratum=repr)
+    ]
+    assert [part.ids for part in validation_cut(rows, 0, stratum=repr)] == plain
+    assert len(set(cross_folds(rows, 3, 0, repr).tolist())) == 3

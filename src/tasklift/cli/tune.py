@@ -50,13 +50,9 @@ def tune_file(
             }
         )
     else:
-        several = ["", *seed_lines(strategy, found)] if len(found.each) > 1 else []
-        figures = [*show.figure_lines(evaluation), ""] if show.figure_lines(evaluation) else []
-        print(
-            "\n".join(
-                ["", *figures, *show.comparison_lines(evaluation), *several, "", *_next(folder, place, found.chosen)]
-            )
-        )
+        figures, several = show.figure_lines(evaluation), seed_lines(strategy, found) if len(found.each) > 1 else []
+        blocks = [figures, show.comparison_lines(evaluation), several, _next(folder, place, found.chosen)]
+        print("\n".join(line for block in blocks if block for line in ["", *block]))
     return 0
 
 

@@ -72,7 +72,7 @@ def split_rows(task: str | None, folder: Path, by: str, shares: tuple[float, flo
         raise ConfigError(f"--by {by!r}: choose {', '.join(get_args(By))}")
     place = opened(folder, task, to_write=True)
     near = alike(place.data.examples).near
-    cut = resplit(place.data, near, cast(By, by), shares, seed, place.task.task.output.stratum)
+    cut = resplit(place.data, near, cast(By, by), shares, seed, stratum=place.task.task.output.stratum)
     parent = place.versions.keep(place.data, f"read {place.file.name}")
     changes = difference(place.data, cut, f"split by {by}")
     version = place.versions.keep(cut, cut.lineage[-1], parent.id, changes)

@@ -20,7 +20,8 @@ def resplit(
     by: By,
     shares: tuple[float, float],
     seed: int = 0,
-    stratum: Callable[[Any], str] = repr,
+    *,
+    stratum: Callable[[Any], str],
 ) -> Dataset:
     """The same rows with new splits `train`, `test` and, where it has a share, `validation`.
 

@@ -50,7 +50,7 @@ def split_dataset(
     return data.part(first, f"{step}, first"), data.part(second, f"{step}, second")
 
 
-def sample(data: Dataset, size: int, seed: int = 0, stratum: Callable[[Any], str] = repr) -> Dataset:
+def sample(data: Dataset, size: int, seed: int = 0, *, stratum: Callable[[Any], str]) -> Dataset:
     """At most `size` rows, stratified by output (`Task.output.stratum`), in their original order."""
     if size >= len(data):
         return data

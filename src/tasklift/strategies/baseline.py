@@ -130,9 +130,9 @@ class Baseline(Recipe):
         how = (self.strengths, width, self.cased)
         by_label = [{texts[at] for at in np.flatnonzero(truth == label)} for label in range(width)]
         if width == 2 and min(map(len, by_label)) >= FOLDS:
-            folds = cross_folds(train, FOLDS, self.seed)
+            folds = cross_folds(train, FOLDS, self.seed, task.output.stratum)
             return Scaling.of_two_labels(margins_left_out(texts, truth, folds, range(FOLDS), *how), truth)
-        ids = {row.id for row in validation_cut(train, self.seed)[1]}
+        ids = {row.id for row in validation_cut(train, self.seed, stratum=task.output.stratum)[1]}
         held = np.array([row.id in ids for row in train])
         margins = margins_left_out(texts, truth, held, [True], *how)
         return Scaling.of_one_cut({strength: some[held] for strength, some in margins.items()}, truth[held])

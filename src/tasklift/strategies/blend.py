@@ -89,12 +89,13 @@ class Blend(Recipe):
             raise ArtifactError(f"{self.name}: its parts are {type(encoder).__name__} and {type(linear).__name__}")
         truth, labels = label_indices(train, list(task.labels)), len(task.labels)
         held_out = encoder.held_out
-        everything = len(held_out.rows) == len(train)
-        groups = cross_folds(train, FOLDS, self.seed) if everything else np.isin(np.arange(len(train)), held_out.rows)
+        everything, stratum = len(held_out.rows) == len(train), task.output.stratum
+        cut = np.isin(np.arange(len(train)), held_out.rows)
+        groups = cross_folds(train, FOLDS, self.seed, stratum) if everything else cut
         texts = texts_of(train, task.input_fields)
         wanted, strength = np.unique(groups) if everything else [True], float(linear.notes["c"])
         margins = margins_left_out(texts, truth, groups, wanted, (strength,), labels, cased=True)[strength]
-        known = taught(truth, groups)[held_out.rows] if everything else np.ones(len(held_out.rows), dtype=bool)
+        known = taught(truth, groups)[held_out.rows]
         rows = held_out.rows[known]
         return encoder, linear, Pool.fit(held_out.scores[known], margins[rows], truth[rows])
 

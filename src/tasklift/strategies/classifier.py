@@ -104,7 +104,7 @@ def label_indices(rows: Dataset, labels: Sequence[str]) -> NDArray[np.int64]:
 
 
 def validation_cut(
-    train: Dataset, seed: int, share: float = 0.85, stratum: Callable[[Any], str] = repr
+    train: Dataset, seed: int, share: float = 0.85, *, stratum: Callable[[Any], str]
 ) -> tuple[Dataset, Dataset]:
     """Fitting rows and validation rows, cut from the training rows: where every choice is made.
 
@@ -118,7 +118,7 @@ def validation_cut(
     return fitting, validation
 
 
-def cut_rows(train: Dataset, share: float, seed: int, stratum: Callable[[Any], str] = repr) -> tuple[Dataset, Dataset]:
+def cut_rows(train: Dataset, share: float, seed: int, stratum: Callable[[Any], str]) -> tuple[Dataset, Dataset]:
     """Two parts, the first with about `share` of the rows, groups kept whole where `_whole_groups` says so and what is
     left for the second part is still large enough to judge on.
 
@@ -144,7 +144,7 @@ def _whole_groups(train: Dataset, stratum: Callable[[Any], str]) -> bool:
     return len(units) > 2 * len({stratum(train.examples[unit[0]].output) for unit in units})  # some has three or more
 
 
-def cross_folds(train: Dataset, folds: int, seed: int, stratum: Callable[[Any], str] = repr) -> NDArray[np.int64]:
+def cross_folds(train: Dataset, folds: int, seed: int, stratum: Callable[[Any], str]) -> NDArray[np.int64]:
     """[n] the fold of each row, for cross-validation on all of them: labels are dealt out evenly, and rows of equal
     text stay together, or those of a group where there are enough of them.
 

@@ -125,10 +125,10 @@ class SomeLabels:
         for strength in sorted(strengths):
             weights = np.zeros((self.width, vectors.shape[1]), dtype=np.float32)
             bias = constant.copy()
-            for label, regression in regressions.items():
-                with one_thread():
+            with one_thread():
+                for label, regression in regressions.items():
                     fitted = regression.set_params(C=strength).fit(vectors, truth[:, label])
-                weights[label], bias[label] = fitted.coef_[0], fitted.intercept_[0]
+                    weights[label], bias[label] = fitted.coef_[0], fitted.intercept_[0]
             yield Head(weights, bias)
 
     def quality(self, scores: Scores, truth: Truth) -> float:

@@ -92,7 +92,7 @@ class Knn(Recipe):
 
     def _fit(self, task: Task, train: Dataset) -> tuple[Vote, dict[str, Any]]:
         labels = list(task.labels)
-        fitting, validation = validation_cut(train, self.seed)
+        fitting, validation = validation_cut(train, self.seed, stratum=task.output.stratum)
         embed = open_embedder(self.embedder).encode
         rows = embed(texts_of(fitting, task.input_fields)), label_indices(fitting, labels)
         unknown, truth = embed(texts_of(validation, task.input_fields)), label_indices(validation, labels)

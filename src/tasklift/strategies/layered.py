@@ -150,7 +150,7 @@ class Layered(Recipe):
         unsure = fold.part((row for row, sure in zip(fold, confidence, strict=True) if sure < ceiling), "core unsure")
         if len(unsure) < 10:
             return None, f"only {len(unsure)} calibration rows leave the core unsure: too few to judge a prompt"
-        rows = sample(unsure, PILOT_ROWS, self.seed, core.task.output.stratum)
+        rows = sample(unsure, PILOT_ROWS, self.seed, stratum=core.task.output.stratum)
         answers, right = prompt.answers(rows)
         scaled = prompt.calibrated_on(answers, right)
         seen = f"{right.mean():.0%} right on {len(rows)} rows where the core is unsure"

@@ -110,7 +110,7 @@ class Tuning:
         """The net of the epoch that is best on held-out rows."""
         least, most = HELD_OUT_SHARES
         share = min(most, max(least, HELD_OUT_ROWS / len(self.train)))
-        cut = validation_cut(self.train, self.schedule.seed, 1 - share, self.task.output.stratum)
+        cut = validation_cut(self.train, self.schedule.seed, 1 - share, stratum=self.task.output.stratum)
         fitting, validation = (Rows.of(rows, self.task, self.target, self.encoder) for rows in cut)
         plan, _ = choose_held_out(self.learner, fitting.pair, validation.pair, STRENGTHS)
         net = self._start(fitting, plan.strength)

@@ -157,14 +157,14 @@ def test_an_unknown_kind_of_personal_data_is_refused() -> None:
 def test_a_new_split_keeps_near_duplicates_and_groups_on_one_side(colour_rows: Dataset) -> None:
     grouped = Dataset(tuple(replace(row, group=row.id.rsplit("-", 1)[0]) for row in colour_rows))
     near = [[0, 20], [40, 41, 59]]
-    cut = resplit(grouped, near, "label", (0.3, 0.2), seed=1)
+    cut = resplit(grouped, near, "label", (0.3, 0.2), seed=1, stratum=repr)
     split = [row.split for row in cut]
     assert split[0] == split[20]
     assert split[40] == split[41] == split[59]
     for group in {row.group for row in cut}:
         assert len({row.split for row in cut if row.group == group}) == 1
     assert set(split) == {"train", "validation", "test"}
-    assert [row.split for row in resplit(grouped, near, "label", (0.3, 0.2), seed=1)] == split
+    assert [row.split for row in resplit(grouped, near, "label", (0.3, 0.2), seed=1, stratum=repr)] == split
 
 
 def test_a_new_split_keeps_the_mix_of_numbers_that_hardly_ever_repeat() -> None:
@@ -193,9 +193,9 @@ def test_numbers_that_count_as_the_same_are_no_two_answers() -> None:
 
 def test_a_split_by_time_tests_on_the_latest(colour_rows: Dataset) -> None:
     timed = Dataset(tuple(replace(row, time=f"2026-01-{n % 28 + 1:02d}") for n, row in enumerate(colour_rows)))
-    cut = resplit(timed, [], "time", (0.25, 0.0))
+    cut = resplit(timed, [], "time", (0.25, 0.0), stratum=repr)
     assert max(row.time or "" for row in cut if row.split == "train") <= min(
         row.time or "" for row in cut if row.split == "test"
     )
     with pytest.raises(DataError, match="share"):
-        resplit(timed, [], "time", (0.6, 0.5))
+        resplit(timed, [], "time", (0.6, 0.5), stratum=repr)

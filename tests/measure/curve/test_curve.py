@@ -102,7 +102,7 @@ def test_a_curve_is_measured_on_nested_subsets_and_goes_on(tmp_path: Path, colou
     assert read_curve(curve_path(tmp_path, "colours")) == whole
     assert measure_curve(colours, train, test, plan, tmp_path, told_.append) == whole
     assert len(told_) == 4
-    small, large = (set(sample(train, size, 1).keys) for size in (12, 24))
+    small, large = (set(sample(train, size, 1, stratum=repr).keys) for size in (12, 24))
     assert small < large
 
 
@@ -129,7 +129,7 @@ def test_other_test_rows_begin_a_new_curve(tmp_path: Path, colours: Task, colour
     train, test = split_dataset(colour_rows, 0.7)
     plan = Plan(("baseline",), (24,), (0,), {})
     measure_curve(colours, train, test, plan, tmp_path)
-    assert len(measure_curve(colours, train, sample(test, 9), plan, tmp_path).points) == 1
+    assert len(measure_curve(colours, train, sample(test, 9, stratum=repr), plan, tmp_path).points) == 1
 
 
 def test_a_decision_counts_with_the_curve_of_what_was_not_tried_in_full(tmp_path: Path) -> None:

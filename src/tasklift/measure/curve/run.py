@@ -65,22 +65,18 @@ def measure_curve(
     """Measure what is missing, and return all points of these test rows.
 
     A subset of one seed holds the smaller ones of that seed. A strategy that looks at no row has one point a wording,
-    with 0 labels. Fits, answers and points are kept, so that a stopped run goes on.
+    with 0 labels. Fits, answers and points are kept, so that a stopped run goes on. A subset that a strategy cannot be
+    fitted to (too few rows a label, say) is reported and left out.
 
     Args:
         state: `.tasklift` of the project; everything of the curve is kept in `curves` below it.
-
-    A subset that a strategy cannot be fitted to (too few rows a label, say) is reported and left out.
 
     Raises:
         StrategyError: a strategy could not be fitted to any of its subsets.
         DataError: the disk refused.
     """
     path = curve_path(state, task.name)
-    rows = f"{task.content_hash[:16]}:{test.content_hash[:16]}"
-    curve = read_curve(path)
-    if curve is None or curve.rows != rows:
-        curve = Curve(task.name, rows)
+    curve = _begun(path, task, test)
     for seed in plan.seeds:
         for name in plan.strategies:
             strategy = _made(name, plan, seed)
@@ -89,7 +85,7 @@ def measure_curve(
             for size in plan.sizes if needs_rows else (0,):
                 if _has(curve, name, size, seed):
                     continue
-                subset = sample(train, size, seed, task.output.stratum) if needs_rows else train
+                subset = sample(train, size, seed, stratum=task.output.stratum) if needs_rows else train
                 try:
                     found = _point(_worded(task, seed), (name, strategy), subset, test, state)
                 except ArtifactError:
@@ -105,6 +101,13 @@ def measure_curve(
             if refused and not any(_has(curve, name, size, seed) for size in plan.sizes):
                 raise refused
     return curve
+
+
+def _begun(path: Path, task: Task, test: Dataset) -> Curve:
+    """The points that are known of this task and these test rows; none where others were measured."""
+    rows = f"{task.content_hash[:16]}:{test.content_hash[:16]}"
+    known = read_curve(path)
+    return known if known is not None and known.rows == rows else Curve(task.name, rows)
 
 
 def _has(curve: Curve, name: str, size: int, seed: int) -> bool:

@@ -133,14 +133,15 @@ def cut(task: Task, train: Dataset, test: Dataset, plan: Plan) -> Cuts:
     refuse_leakage(train.keys, test, "an optimisation")
     stratum = task.output.stratum
     learn, rest = split_dataset(train, LEARN_SHARE, by="label", seed=plan.seed, stratum=stratum)
-    select = sample(rest, plan.select_rows, plan.seed, stratum)
+    select = sample(rest, plan.select_rows, plan.seed, stratum=stratum)
     if len(select) < 20:
         raise DataError(
             f"{train.name}: only {len(select)} rows to choose a prompt on; at least 50 training rows are needed"
         )
     shuffled = sorted(select.examples, key=lambda row: fingerprint_of(row.id, plan.seed))
     select = select.part(shuffled, "in random order")
-    return Cuts(learn, select, test if plan.test_rows is None else sample(test, plan.test_rows, plan.seed, stratum))
+    judged = test if plan.test_rows is None else sample(test, plan.test_rows, plan.seed, stratum=stratum)
+    return Cuts(learn, select, judged)
 
 
 async def optimize(

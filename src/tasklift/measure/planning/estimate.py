@@ -213,7 +213,9 @@ def _layered(strategy: Layered, rows: Rows, probe: bool) -> Needs:
     """Its stages: the core fitted on the first fold, the prompt asked in a pilot and, at most, on all of the
     certification fold; every stage asked on every test row."""
     first, second, third = (round(share * len(rows.train)) for share in strategy.folds)
-    core = estimate(strategy.core, Rows(rows.task, sample(rows.train, first), rows.test), probe)
+    core = estimate(
+        strategy.core, Rows(rows.task, sample(rows.train, first, stratum=rows.task.output.stratum), rows.test), probe
+    )
     prompt = estimate(strategy.prompt, rows, probe) if strategy.prompt is not None else Needs("no prompt stage")
     asked = Range(min(PILOT_ROWS, second), min(PILOT_ROWS, second) + third)
     fit_s = row_s = None

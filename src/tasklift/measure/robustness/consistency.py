@@ -150,7 +150,7 @@ def check_consistency(
     """
     probe = probe or Probe()
     where = {row.id: at for at, row in enumerate(evaluation.rows)}
-    chosen = sample(evaluation.rows, most_rows, probe.seed, evaluation.task.output.stratum)
+    chosen = sample(evaluation.rows, most_rows, probe.seed, stratum=evaluation.task.output.stratum)
     positions = [where[row.id] for row in chosen]
     return asyncio.run(_check_all(evaluation, strategies, train, folder, positions, probe))
 

@@ -77,7 +77,8 @@ def flexibility(
     """
     stratum = task.output.stratum
     learn, judge = split_dataset(train, 1 - JUDGED, by="label", seed=seed, stratum=stratum)
-    learn, judge = sample(learn, LEARN_ROWS, seed, stratum), sample(judge, JUDGE_ROWS, seed, stratum)
+    learn = sample(learn, LEARN_ROWS, seed, stratum=stratum)
+    judge = sample(judge, JUDGE_ROWS, seed, stratum=stratum)
     changes = rule_changes(task, learn)
     found: dict[str, list[Adapted]] = {}
     for name, strategy in strategies.items():

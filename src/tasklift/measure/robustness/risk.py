@@ -57,7 +57,8 @@ def risks(
     """
     stratum = task.output.stratum
     learn, judge = split_dataset(train, 1 - JUDGED, by="label", seed=seed, stratum=stratum)
-    learn, judge = sample(learn, LEARN_ROWS, seed, stratum), sample(judge, JUDGE_ROWS, seed, stratum)
+    learn = sample(learn, LEARN_ROWS, seed, stratum=stratum)
+    judge = sample(judge, JUDGE_ROWS, seed, stratum=stratum)
     found = {}
     for name, strategy in strategies.items():
         place = state / "artifacts" / strategy.fingerprint(task, train) if state else None
